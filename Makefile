@@ -1,0 +1,44 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set up .venv/ first.
+
+PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do \
+	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
+BIN := .venv/bin
+SETUP := .venv/.set-up
+HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test soak bench docs format
+
+help: ## Show what can be made.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: $(SETUP) ## Make .venv/ with the spotify-assets command.
+
+$(SETUP): setup.cfg pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "spotify_assets needs Python 3.11 or newer: install it (python.org, or your package manager), or name it: make setup PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[notebook,development]'
+	@touch $@
+
+demo: $(SETUP) ## Invent a listener, import that listener's exports, show the result (home: .demo/).
+	@$(BIN)/spotify-assets demo --home "$(HOME_OF_DEMO)"
+
+ui: $(SETUP) ## Open the Dagster UI on the demo.
+	@test -d "$(HOME_OF_DEMO)" || $(MAKE) demo
+	@$(BIN)/spotify-assets ui --home "$(HOME_OF_DEMO)"
+
+test: $(SETUP) ## Check style, import contract, docs and behaviour.
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" -q
+
+soak: $(SETUP) ## Minutes of kills, readers and broken exports.
+	$(BIN)/python -m pytest -m soak -q -s
+
+docs: $(SETUP) ## Write docs/data-dictionary.md from the schemas.
+	$(BIN)/python -m spotify_assets.data_dictionary > docs/data-dictionary.md
+
+format: $(SETUP) ## Format the code.
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
