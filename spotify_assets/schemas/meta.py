@@ -1,0 +1,44 @@
+"""What the lakehouse knows about itself: which day versions were read, what changed, what was published.
+
+These tables are written by the lakehouse, never by an asset, and tell nothing about what a person heard.
+"""
+
+from __future__ import annotations
+
+from spotify_assets.schemas.table import Layout, Table, count, day, instant, text, whole_number
+
+
+class DayVersions(Table):
+    """For each daily table and day: the version of clean.days and the code that its rows were made from."""
+
+    layout = Layout("meta", "day_versions", mirrored=False, sort=("table_name", "listener", "played_on"))
+
+    table_name = text("schema.table of the daily table.", key=True)
+    listener = text("Whose day it is.", key=True)
+    played_on = day("Local date.", key=True)
+    version = text("clean.days.version that was read.")
+    code_version = text("Version of the asset's code and settings.")
+
+
+class Changes(Table):
+    """The number of the last transaction that changed a month of a table; the mirror rewrites what is newer."""
+
+    layout = Layout("meta", "changes", mirrored=False, sort=("table_name", "month"))
+
+    table_name = text("schema.table.", key=True)
+    month = text("YYYY-MM, or empty for tables that are mirrored as one file.", key=True)
+    sequence = whole_number("Number of the change, rising.", minimum=1)
+
+
+class Published(Table):
+    """What the published file holds: one row for each table."""
+
+    layout = Layout("meta", "published", mirrored=False, sort=("table_name",))
+
+    table_name = text("schema.table.", key=True)
+    sequence = whole_number("Number of the snapshot, rising.", minimum=1)
+    published_at = instant("When the snapshot was made.")
+    rows = count("Rows of the table.")
+    first_day = day("Earliest day with rows, for tables by day.", nullable=True)
+    last_day = day("Latest day with rows, for tables by day.", nullable=True)
+    lagging_days = count("Days of a daily table whose rows are older than clean.days.")

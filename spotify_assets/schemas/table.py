@@ -1,0 +1,166 @@
+"""The base of every table's schema: what a table is called, where its rows lie and what a column means.
+
+Here belongs what holds for all tables. A table's own columns belong in the module of its DuckDB schema
+(`raw`, `clean`, `daily`, `meta`); reading or writing anything belongs in `spotify_assets.lakehouse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import dataframely as dy
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a table lives and how its rows are laid out.
+
+    Attributes:
+        schema: DuckDB schema, Dagster group and mirror folder: raw, clean, daily, insights or meta.
+        table: Name inside the schema.
+        day_column: DATE column by which days are replaced, None for tables that are replaced whole or appended.
+        month_column: DATE or TIMESTAMPTZ column whose month names the mirror's file; None puts the whole table
+            into one file.
+        sort: Columns that order the rows of a mirrored file; the primary key unless given.
+        mirrored: Whether the Parquet mirror holds the table.
+    """
+
+    schema: str
+    table: str
+    day_column: str | None = None
+    month_column: str | None = None
+    sort: tuple[str, ...] = ()
+    mirrored: bool = True
+
+
+_registered: dict[str, type[Table]] = {}
+
+
+class Table(dy.Schema):
+    """A table of the lakehouse. A subclass declares `layout` and its columns; its docstring describes it.
+
+    Declaring it is enough to make it known: `tables()` names it, and with it the warehouse, the mirror, the Dagster
+    UI and the data dictionary.
+
+    Raises:
+        ValueError: Two different classes declare one table.
+    """
+
+    layout: ClassVar[Layout]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "layout" not in cls.__dict__:
+            return
+        known = _registered.get(cls.qualified_name())
+        if known and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(
+                f"{cls.__module__}.{cls.__qualname__} and {known.__module__}.{known.__qualname__} both declare the "
+                f"table {cls.qualified_name()}; give one of them another name in its layout"
+            )
+        _registered[cls.qualified_name()] = cls
+
+    @classmethod
+    def qualified_name(cls) -> str:
+        """`schema.table`, as DuckDB and `dagster/table_name` write it."""
+        return f"{cls.layout.schema}.{cls.layout.table}"
+
+    @classmethod
+    def description(cls) -> str:
+        """First paragraph of the docstring, on one line."""
+        return " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split())
+
+    @classmethod
+    def sort_columns(cls) -> list[str]:
+        return list(cls.layout.sort) or cls.primary_key() or cls.column_names()
+
+    @classmethod
+    def polars_schema(cls) -> pl.Schema:
+        """Column names and Polars types, in the declared order."""
+        return pl.Schema({name: column.dtype for name, column in cls.columns().items()})
+
+    @classmethod
+    def sources_of(cls, column: str) -> tuple[str, ...]:
+        """Columns (`schema.table.column`) that `column` is made from."""
+        return (cls.columns()[column].metadata or {}).get("sources", ())
+
+
+def tables() -> tuple[type[Table], ...]:
+    """Every declared table, in the order of declaration."""
+    return tuple(_registered.values())
+
+
+def table_named(qualified_name: str) -> type[Table]:
+    """The schema of `schema.table`.
+
+    Raises:
+        KeyError: No schema declares that table; the message names those that are declared.
+    """
+    try:
+        return _registered[qualified_name]
+    except KeyError:
+        raise KeyError(
+            f"no schema declares the table {qualified_name}; declared are {', '.join(sorted(_registered))}"
+        ) from None
+
+
+def _metadata(sources: Sequence[str]) -> dict[str, Any] | None:
+    return {"sources": tuple(sources)} if sources else None
+
+
+def text(description: str, *, key: bool = False, nullable: bool = False, sources: Sequence[str] = ()) -> dy.String:
+    return dy.String(
+        description=description, primary_key=key, nullable=nullable and not key, metadata=_metadata(sources)
+    )
+
+
+def whole_number(
+    description: str,
+    *,
+    key: bool = False,
+    nullable: bool = False,
+    minimum: int | None = None,
+    maximum: int | None = None,
+    sources: Sequence[str] = (),
+) -> dy.Int64:
+    return dy.Int64(
+        description=description,
+        primary_key=key,
+        nullable=nullable and not key,
+        min=minimum,
+        max=maximum,
+        metadata=_metadata(sources),
+    )
+
+
+def count(description: str, *, sources: Sequence[str] = ()) -> dy.Int64:
+    """A number of things or of milliseconds that cannot be negative or NULL."""
+    return whole_number(description, minimum=0, sources=sources)
+
+
+def yes_or_no(description: str, *, nullable: bool = False, sources: Sequence[str] = ()) -> dy.Bool:
+    return dy.Bool(description=description, nullable=nullable, metadata=_metadata(sources))
+
+
+def day(description: str, *, key: bool = False, nullable: bool = False, sources: Sequence[str] = ()) -> dy.Date:
+    return dy.Date(description=description, primary_key=key, nullable=nullable and not key, metadata=_metadata(sources))
+
+
+def instant(description: str, *, key: bool = False, nullable: bool = False, sources: Sequence[str] = ()) -> dy.Datetime:
+    """TIMESTAMPTZ: UTC, microseconds."""
+    return dy.Datetime(
+        description=description,
+        primary_key=key,
+        nullable=nullable and not key,
+        time_zone="UTC",
+        time_unit="us",
+        metadata=_metadata(sources),
+    )
+
+
+def local_time(description: str, *, nullable: bool = False, sources: Sequence[str] = ()) -> dy.Datetime:
+    """TIMESTAMP: the listener's wall clock, without zone, microseconds."""
+    return dy.Datetime(description=description, nullable=nullable, time_unit="us", metadata=_metadata(sources))

@@ -1,0 +1,176 @@
+"""Every setting, and where everything lies in the home folder.
+
+This is the only module that reads the environment. All paths are resolved against one home folder, never against
+the current one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import platformdirs
+import tzlocal
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+APPLICATION = "spotify_assets"
+
+
+class Settings(BaseSettings):
+    """Settings of a home, from `SPOTIFY_ASSETS_…` variables; none is needed.
+
+    Raises:
+        pydantic.ValidationError: A setting has a value that cannot be meant; the message names the setting.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SPOTIFY_ASSETS_", extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)),
+        description="Folder of the lakehouse; the platform's user data folder by default.",
+    )
+    timezone: str | None = Field(
+        default=None,
+        description="IANA name of the listener's time zone, such as Europe/Berlin; the machine's by default.",
+    )
+    listener: str = Field(default="me", description="Name under which the rows of this person are kept.")
+    session_gap_minutes: int = Field(
+        default=30, ge=1, le=24 * 60, description="Silence after which a new listening session begins."
+    )
+    warehouse_memory_limit: str = Field(
+        default="600MB", description="Memory that DuckDB may use before it spills to the home folder."
+    )
+    lock_timeout_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="How long a run waits for another run, or for a program that holds the warehouse.",
+    )
+    snapshots_kept: int = Field(
+        default=3,
+        ge=3,
+        le=100,
+        description="Published snapshots kept, so that an open notebook keeps its file.",
+    )
+    mirror_versions_kept: int = Field(default=3, ge=1, le=100, description="Versions of the local mirror kept.")
+    dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        if not name:
+            return None
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{name!r} is not an IANA time zone; write for example Europe/Berlin") from None
+        return name
+
+    @field_validator("listener")
+    @classmethod
+    def _usable_name(cls, listener: str) -> str:
+        name = listener.strip()
+        if not name or any(character in name for character in '/\\\0\n\r\t"'):
+            raise ValueError("a listener's name is one word or several, without slashes, quotes or line breaks")
+        return name
+
+    @property
+    def is_timezone_guessed(self) -> bool:
+        return self.timezone is None
+
+    @property
+    def zone_name(self) -> str:
+        """The listener's zone: the setting, else the machine's, else UTC."""
+        if self.timezone:
+            return self.timezone
+        try:
+            name = tzlocal.get_localzone_name()
+            ZoneInfo(name)
+        except (LookupError, ValueError, OSError):
+            return "UTC"
+        return name
+
+    def process_environment(self) -> dict[str, str]:
+        """The environment for a process of ours that is to work on this home, the Dagster UI above all."""
+        named = {
+            "SPOTIFY_ASSETS_HOME": str(self.home),
+            "SPOTIFY_ASSETS_LISTENER": self.listener,
+            "DAGSTER_HOME": str(self.paths.dagster_folder),
+        }
+        if self.timezone:
+            named["SPOTIFY_ASSETS_TIMEZONE"] = self.timezone
+        return {**os.environ, **named}
+
+    @property
+    def paths(self) -> HomePaths:
+        return HomePaths(self.home)
+
+
+@dataclass(frozen=True)
+class HomePaths:
+    """Where everything lies in a home folder.
+
+    ```
+    lakehouse.duckdb        symlink to the newest snapshot: what notebooks open
+    mirror/                 Parquet files
+    inbox/{listener}/       for exports
+    dagster/                the Dagster instance: dagster.yaml, runs and events
+    .warehouse/             the pipeline's own DuckDB file and its lock
+    .snapshots/{sequence}/  published files
+    .runs/{run_id}.lock     held by a living run
+    .scratch/               temporary files
+    state.sqlite, run.lock
+    ```
+    """
+
+    home: Path
+
+    @property
+    def published_file(self) -> Path:
+        return self.home / "lakehouse.duckdb"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        return self.home / ".snapshots"
+
+    @property
+    def mirror_folder(self) -> Path:
+        return self.home / "mirror"
+
+    def inbox_folder(self, listener: str) -> Path:
+        return self.home / "inbox" / listener
+
+    @property
+    def dagster_folder(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def warehouse_file(self) -> Path:
+        return self.home / ".warehouse" / "warehouse.duckdb"
+
+    @property
+    def warehouse_lock_file(self) -> Path:
+        return self.home / ".warehouse" / "warehouse.lock"
+
+    @property
+    def scratch_folder(self) -> Path:
+        return self.home / ".scratch"
+
+    @property
+    def run_lock_file(self) -> Path:
+        return self.home / "run.lock"
+
+    @property
+    def runs_folder(self) -> Path:
+        return self.home / ".runs"
+
+    @property
+    def state_file(self) -> Path:
+        return self.home / "state.sqlite"
