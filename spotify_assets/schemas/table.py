@@ -69,7 +69,7 @@ class Table(dy.Schema):
         return f"{cls.layout.schema}.{cls.layout.table}"
 
     @classmethod
-    def description(cls) -> str:
+    def table_description(cls) -> str:
         """First paragraph of the docstring, on one line."""
         return " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split())
 

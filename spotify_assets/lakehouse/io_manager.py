@@ -1,0 +1,158 @@
+"""Frames of assets in and out of the warehouse: whole tables, or the days of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import polars as pl
+from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
+
+from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
+from spotify_assets.lakehouse.errors import WriteRefused
+from spotify_assets.lakehouse.warehouse import Warehouse
+from spotify_assets.schemas import Table, table_named
+
+_DETAILED_PARTITIONS = 62
+"""Up to so many partitions of a run get a row count and the columns of their own: 3,653 cost 2.2 s and 30 MB of log."""
+
+
+class LakehouseIOManager(ConfigurableIOManager):
+    """Stores what an asset returns in the table that its key names, `[schema, table]`, and loads it again.
+
+    An asset returns a DataFrame or LazyFrame; None means that it wrote the table itself. Without partitions the frame
+    becomes the whole table. With daily partitions, the rows of the run's days are replaced in one transaction, and
+    rows outside those days refused; a range of days in one run is one write.
+
+    An input's metadata may name `columns` and `day_columns` (lists): when the consuming asset is partitioned by day,
+    only rows of which one of these lies in the run's days are loaded.
+    `AssetIn(metadata={"columns": ["played_on", "ms_played"], "day_columns": ["played_on"]})`
+    """
+
+    warehouse: Warehouse
+
+    def handle_output(self, context: OutputContext, obj: pl.DataFrame | pl.LazyFrame | None) -> None:
+        if obj is None:
+            return
+        table = _table_of(context.asset_key.path)
+        frame = _collected(obj, table)
+        self.warehouse.begin()
+        started = time.monotonic()
+        name = table.qualified_name()
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
+        with self.warehouse.transaction() as transaction:
+            if keys:
+                days = [_day(key, name) for key in keys]
+                is_gapless = (days[-1] - days[0]).days + 1 == len(days)
+                transaction.replace_days(table, frame, (days[0], days[-1]) if is_gapless else days)
+                if name in self.warehouse.code_versions:
+                    for first, last in _stretches(days):
+                        transaction.record_day_versions(table, first, last)
+            else:
+                transaction.replace(table, frame)
+            rows = transaction.execute(f'SELECT count(*) FROM "{table.layout.schema}"."{table.layout.table}"')[0][0]
+        seconds = time.monotonic() - started
+        context.add_output_metadata(self._metadata(table, keys, frame, rows, seconds))
+        if 1 < len(keys) <= _DETAILED_PARTITIONS:
+            self._count_partitions(context, table, keys, frame)
+
+    def load_input(self, context: InputContext) -> pl.DataFrame | pl.LazyFrame:
+        table = _table_of(context.asset_key.path)
+        metadata = context.definition_metadata or {}
+        columns = _value(metadata.get("columns"))
+        day_columns = _value(metadata.get("day_columns")) or []
+        self.warehouse.begin()
+        frame = self.warehouse.read(
+            table, columns, days=_days_to_load(context, table, day_columns), day_columns=day_columns
+        )
+        is_lazy = context.dagster_type.typing_type is pl.LazyFrame
+        return frame.lazy() if is_lazy else frame
+
+    def _metadata(
+        self, table: type[Table], keys: list[str], frame: pl.DataFrame, rows: int, seconds: float
+    ) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "dagster/row_count": rows,
+            "dagster/table_name": table.qualified_name(),
+            "rows_written": frame.height,
+            "seconds": round(seconds, 3),
+        }
+        if len(keys) == 1:
+            metadata["dagster/partition_row_count"] = frame.height
+        if len(keys) <= _DETAILED_PARTITIONS:
+            metadata["dagster/uri"] = self.warehouse.paths.published_file.as_uri()
+            metadata["dagster/column_schema"] = MetadataValue.table_schema(column_schema(table))
+            if lineage := column_lineage(table):
+                metadata["dagster/column_lineage"] = MetadataValue.column_lineage(lineage)
+        return metadata
+
+    def _count_partitions(
+        self, context: OutputContext, table: type[Table], keys: list[str], frame: pl.DataFrame
+    ) -> None:
+        counts = dict(frame.group_by(table.layout.day_column).len().iter_rows())
+        for key in keys:
+            context.step_context.add_asset_metadata(
+                {"dagster/partition_row_count": int(counts.get(date.fromisoformat(key), 0))},
+                asset_key=context.asset_key,
+                partition_key=key,
+            )
+
+
+def _table_of(path: Sequence[str]) -> type[Table]:
+    return table_named(".".join(path))
+
+
+def _collected(obj: Any, table: type[Table]) -> pl.DataFrame:
+    if isinstance(obj, pl.LazyFrame):
+        return obj.collect()
+    if isinstance(obj, pl.DataFrame):
+        return obj
+    raise WriteRefused(
+        f"{table.qualified_name()} was not written: its asset returned {type(obj).__name__}; return a polars DataFrame "
+        "or LazyFrame, or None when the asset has written the table itself"
+    )
+
+
+def _day(key: str, name: str) -> date:
+    try:
+        return date.fromisoformat(key)
+    except ValueError:
+        raise WriteRefused(
+            f"{name} is partitioned by {key!r}, which is no day; tables with a day column take daily partitions "
+            "(YYYY-MM-DD)"
+        ) from None
+
+
+def _stretches(days: list[date]) -> list[tuple[date, date]]:
+    """First and last day of each run of consecutive days."""
+    stretches: list[tuple[date, date]] = []
+    for day in days:
+        if stretches and (day - stretches[-1][1]).days == 1:
+            stretches[-1] = (stretches[-1][0], day)
+        else:
+            stretches.append((day, day))
+    return stretches
+
+
+def _days_to_load(context: InputContext, table: type[Table], day_columns: Sequence[str]) -> tuple[date, date] | None:
+    """The days of the consuming step; None to load the whole table."""
+    if not day_columns and not (context.has_asset_partitions and table.layout.day_column):
+        return None
+    try:
+        step = context.step_context
+    except Exception:
+        return None
+    if step.run_partitions_def is None or not step.has_partitions:
+        return None
+    if not day_columns:
+        # Dagster's own mapping from the consumer's partitions to those of the input.
+        keys = sorted(context.asset_partition_keys)
+        return (_day(keys[0], table.qualified_name()), _day(keys[-1], table.qualified_name())) if keys else None
+    key_range = step.partition_key_range
+    return _day(key_range.start, table.qualified_name()), _day(key_range.end, table.qualified_name())
+
+
+def _value(metadata: Any) -> Any:
+    return metadata.value if isinstance(metadata, MetadataValue) else metadata

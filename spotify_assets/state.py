@@ -1,0 +1,200 @@
+"""`state.sqlite`: small facts that must outlive a run and be readable without opening the warehouse.
+
+Which runs are in progress, the first day with data, a copy of the stale days. Never what a person listened to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+_BUSY_SECONDS = 30.0
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE runs (run_id TEXT PRIMARY KEY, lock_file TEXT NOT NULL, purpose TEXT NOT NULL) STRICT;
+    CREATE TABLE stale_days (
+        table_name TEXT NOT NULL, played_on TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (table_name, played_on)
+    ) STRICT;
+    CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
+)
+"""One script for each version of the file (`PRAGMA user_version`); released ones are never edited, only added to."""
+
+_FIRST_DAY = "first_day"
+
+
+class StateError(Exception):
+    """`state.sqlite` cannot be used; the text says why and what to do."""
+
+
+class RunInProgress(NamedTuple):
+    """A registered run: its id, the file it holds locked while it lives, and what it is for."""
+
+    run_id: str
+    lock_file: Path
+    purpose: str
+
+
+class StaleDay(NamedTuple):
+    """A day of a daily table that is to be rebuilt, and why: new, changed, code or gone."""
+
+    table_name: str
+    played_on: date
+    reason: str
+
+
+class State:
+    """The state of a home. Every call is a short transaction of its own; several processes may call at once.
+
+    Args:
+        path: The file; made on first use, readable by its owner alone.
+
+    Raises:
+        StateError: From any call: the file is damaged, cannot be written or was made by a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def register_run(self, run_id: str, lock_file: Path, purpose: str = "") -> None:
+        """Remember a run that holds `lock_file` locked for as long as it lives."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, str(lock_file), purpose))
+
+    def unregister_run(self, run_id: str) -> None:
+        """Forget a run; unknown ones are no error."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+
+    def runs(self) -> list[RunInProgress]:
+        """Every registered run, living or dead."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT run_id, lock_file, purpose FROM runs ORDER BY run_id").fetchall()
+        return [RunInProgress(run_id, Path(lock_file), purpose) for run_id, lock_file, purpose in rows]
+
+    def dead_runs(self) -> list[RunInProgress]:
+        """Registered runs whose process has ended without a word: nobody holds their file."""
+        return [run for run in self.runs() if not _is_locked(run.lock_file)]
+
+    def first_day(self) -> date | None:
+        """The first day with data, None when nothing was imported yet."""
+        text = self.note(_FIRST_DAY)
+        return date.fromisoformat(text) if text else None
+
+    def set_first_day(self, day: date | None) -> bool:
+        """Remember the first day with data; returns whether it is another one than before."""
+        text = day.isoformat() if day else ""
+        with self._writing() as connection:
+            before = connection.execute("SELECT value FROM notes WHERE key = ?", (_FIRST_DAY,)).fetchone()
+            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_FIRST_DAY, text))
+        return (before[0] if before else "") != text
+
+    def replace_stale_days(self, rows: Iterable[tuple[str, date, str]]) -> None:
+        """Let `rows` (table_name, played_on, reason) be the copy of the stale days."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM stale_days")
+            connection.executemany(
+                "INSERT INTO stale_days VALUES (?, ?, ?)",
+                ((table_name, played_on.isoformat(), reason) for table_name, played_on, reason in rows),
+            )
+
+    def stale_days(self) -> list[StaleDay]:
+        """The copy of the stale days, by table and day."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT * FROM stale_days ORDER BY table_name, played_on").fetchall()
+        return [StaleDay(name, date.fromisoformat(day), reason) for name, day, reason in rows]
+
+    def note(self, key: str) -> str | None:
+        """What was noted under `key`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def set_note(self, key: str, value: str | None) -> None:
+        """Note a text under `key`; None forgets it."""
+        with self._writing() as connection:
+            if value is None:
+                connection.execute("DELETE FROM notes WHERE key = ?", (key,))
+            else:
+                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite would make the file readable for everybody, and gives its side files the same permissions.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+                self._migrate(connection)
+                yield connection
+        except OSError as error:
+            raise StateError(
+                f"{self._path} cannot be opened: {error.strerror}. Make the folder writable, or choose another home."
+            ) from error
+        except sqlite3.Error as error:
+            raise StateError(
+                f"{self._path} cannot be used: {error}. It holds nothing that was listened to; if this stays, move "
+                "it away: the next run makes a new one."
+            ) from error
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        if self._version(connection) == len(_MIGRATIONS):
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        version = self._version(connection)
+        try:
+            for script in _MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise StateError(
+                f"{self._path} was made by a newer version of this program (format {version}, known are "
+                f"{len(_MIGRATIONS)}). Nothing was changed; install the newer version."
+            )
+        return version
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

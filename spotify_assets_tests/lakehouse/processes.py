@@ -1,0 +1,119 @@
+"""Other processes for the tests: what they run, and a quick way to start them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from spotify_assets.lakehouse import FileLock, LakehouseError, connect, run_session
+from spotify_assets_tests.lakehouse.example import (
+    RawReadings,
+    Readings,
+    days_between,
+    raw_readings,
+    readings,
+    warehouse_in,
+)
+
+_context = multiprocessing.get_context("forkserver")
+# Importing Dagster takes a second; the server has done it before it forks.
+_context.set_forkserver_preload(["spotify_assets.lakehouse", "spotify_assets_tests.lakehouse.example"])
+
+
+def start(function: Any, *arguments: Any) -> BaseProcess:
+    process = _context.Process(target=function, args=arguments, daemon=True)
+    process.start()
+    # An event that the caller forgets at once would be gone before the other process has it.
+    process.arguments = arguments  # type: ignore[attr-defined]
+    return process
+
+
+def event() -> Any:
+    return _context.Event()
+
+
+def queue() -> Any:
+    return _context.Queue()
+
+
+def hold_lock(path: Path, held: Any, release: Any) -> None:
+    with FileLock(path).held(10, purpose="a test"):
+        held.set()
+        release.wait(20)
+
+
+def hold_database(path: Path, held: Any, release: Any) -> None:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("SELECT 1").fetchall()
+        held.set()
+        release.wait(20)
+
+
+def append_often(home: Path, first: int, times: int) -> None:
+    warehouse = warehouse_in(home)
+    for number in range(times):
+        with warehouse.transaction() as transaction:
+            transaction.append(RawReadings, raw_readings(first + number, 1))
+
+
+def run_again_and_again(home: Path, working: Any) -> None:
+    """Sessions without end: each replaces two months by readings of one level, and appends as many raw rows."""
+    from datetime import date
+
+    warehouse = warehouse_in(home)
+    days = days_between(date(2024, 1, 1), date(2024, 2, 29))
+    for level in range(10_000):
+        with run_session(warehouse, purpose="a test") as session:
+            session.begin()
+            with warehouse.transaction() as transaction:
+                transaction.replace_days(Readings, readings(days, 2 * level), (days[0], days[-1]))
+                stored = transaction.read(RawReadings, ["row_id"]).height
+                transaction.append(RawReadings, raw_readings(stored, 50))
+            working.set()
+
+
+def hold_published(home: Path, held: Any, release: Any, answers: Any) -> None:
+    """Open the published file once and ask it again and again until `release`; answers with the failures."""
+    failures = 0
+    with connect(home) as connection:
+        before = connection.execute("SELECT count(*) FROM example.raw_readings").fetchall()
+        held.set()
+        while not release.is_set():
+            try:
+                now = connection.execute("SELECT count(*) FROM example.raw_readings").fetchall()
+                failures += now != before
+            except duckdb.Error:
+                failures += 1
+            time.sleep(0.01)
+    answers.put(failures)
+
+
+def reopen_published(home: Path, times: int, held: Any, answers: Any) -> None:
+    """Open the published file `times` times; answers with the failures and the counts of rows that went back."""
+    failures = 0
+    steps_back = 0
+    last = 0
+    held.set()
+    for _ in range(times):
+        try:
+            with connect(home) as connection:
+                rows = connection.execute("SELECT count(*) FROM example.raw_readings").fetchall()[0][0]
+            steps_back += rows < last
+            last = rows
+        except (duckdb.Error, LakehouseError):
+            failures += 1
+    answers.put((failures, steps_back))
+
+
+def live_as_run(home: Path, run_id: str, living: Any) -> None:
+    from spotify_assets.lakehouse import living_run
+    from spotify_assets.settings import HomePaths
+
+    with living_run(HomePaths(home), run_id, "a test"):
+        living.set()
+        time.sleep(20)
