@@ -1,0 +1,1 @@
+"""Thin assets: load, transform, return. No SQL and no HTTP belong here."""

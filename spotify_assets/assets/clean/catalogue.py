@@ -1,0 +1,65 @@
+"""Tables that are small enough to be made anew each time: the catalogue, the library and the calendar."""
+
+import dagster as dg
+import polars as pl
+
+from spotify_assets.assets.table_asset import columns_of, table_asset, table_out
+from spotify_assets.schemas import Table, clean, raw
+from spotify_assets.transforms import calendar as calendar_transforms
+from spotify_assets.transforms import catalogue as catalogue_transforms
+from spotify_assets.transforms import library as library_transforms
+
+_IMPORTS = columns_of(raw.Imports, ["listener", "file_id", "file_name", "kind", "snapshot_at"])
+
+
+def _outs(*tables: type[Table]) -> dict[str, dg.AssetOut]:
+    return {table.layout.table: table_out(table) for table in tables}
+
+
+def build_catalogue_assets() -> list[dg.AssetsDefinition]:
+    """clean.tracks, albums, artists, saved_tracks, playlists, playlist_items and calendar."""
+
+    @dg.multi_asset(
+        name="catalogue",
+        outs=_outs(clean.Tracks, clean.Albums, clean.Artists),
+        ins={"plays": columns_of(clean.Plays, catalogue_transforms.PLAY_COLUMNS)},
+    )
+    def catalogue(plays: pl.LazyFrame):
+        spelled = catalogue_transforms.spellings(plays).collect().lazy()
+        return (
+            catalogue_transforms.tracks(spelled),
+            catalogue_transforms.albums(spelled),
+            catalogue_transforms.artists(spelled),
+        )
+
+    @table_asset(
+        clean.SavedTracks,
+        ins={
+            "items": columns_of(raw.LibraryItems, raw.LibraryItems.column_names()),
+            "told": columns_of(raw.ToldRows, raw.ToldRows.column_names()),
+            "imports": _IMPORTS,
+        },
+    )
+    def saved_tracks(items: pl.LazyFrame, told: pl.LazyFrame, imports: pl.LazyFrame) -> pl.LazyFrame:
+        told = told.filter(pl.col("source_table") == raw.LibraryItems.qualified_name())
+        return library_transforms.saved_tracks(library_transforms.newest_snapshot(items, told, imports, "library"))
+
+    @dg.multi_asset(
+        name="playlists",
+        outs=_outs(clean.Playlists, clean.PlaylistItems),
+        ins={
+            "items": columns_of(raw.LibraryPlaylistItems, raw.LibraryPlaylistItems.column_names()),
+            "told": columns_of(raw.ToldRows, raw.ToldRows.column_names()),
+            "imports": _IMPORTS,
+        },
+    )
+    def playlists(items: pl.LazyFrame, told: pl.LazyFrame, imports: pl.LazyFrame):
+        told = told.filter(pl.col("source_table") == raw.LibraryPlaylistItems.qualified_name())
+        newest = library_transforms.newest_snapshot(items, told, imports, "playlists")
+        return library_transforms.playlists(newest), library_transforms.playlist_items(newest)
+
+    @table_asset(clean.Calendar, ins={"days": columns_of(clean.Days, ["played_on"])})
+    def calendar(days: pl.LazyFrame) -> pl.LazyFrame:
+        return calendar_transforms.calendar(days)
+
+    return [catalogue, saved_tracks, playlists, calendar]

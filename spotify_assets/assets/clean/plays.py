@@ -1,0 +1,152 @@
+"""clean.plays, clean.play_sources and clean.days: one step, because they are one decision."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from spotify_assets import progress
+from spotify_assets.assets.table_asset import asset_key, table_spec
+from spotify_assets.clock import Clock
+from spotify_assets.lakehouse import Transaction, Warehouse
+from spotify_assets.schemas import clean, raw
+from spotify_assets.transforms import plays as transforms
+
+PLAYS_PER_CHUNK = 150_000
+"""Plays whose full rows are in memory at once: a million of them would take more than a gigabyte."""
+
+BALANCE_CHECK = "sources_balance"
+
+
+def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsDefinition:
+    """The asset of clean.plays, clean.play_sources and clean.days.
+
+    Args:
+        zone_name: IANA time zone of the listeners.
+        session_gap_minutes: Silence after which a new session begins.
+    """
+
+    @dg.multi_asset(
+        name="plays",
+        specs=[
+            table_spec(clean.Plays, deps=[raw.StreamingHistory]),
+            table_spec(clean.PlaySources, deps=[raw.StreamingHistory]),
+            table_spec(clean.Days, deps=[raw.StreamingHistory]),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                BALANCE_CHECK,
+                asset=asset_key(clean.Plays),
+                description=(
+                    "Every source row stands in clean.play_sources exactly once, and the rows of exports equal the "
+                    "copies of export plays plus the superseded ones. Checked before the commit: days that do not "
+                    "balance are never written."
+                ),
+            )
+        ],
+    )
+    def plays(context: dg.AssetExecutionContext, warehouse: Warehouse, clock: Clock):
+        warehouse.begin()
+        with warehouse.transaction() as transaction:
+            progress.report("Matching plays")
+            history = transaction.read(raw.StreamingHistory, transforms.HISTORY_COLUMNS)
+            told_names = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True)
+            names = transforms.names(told_names.lazy(), history.lazy()).collect()
+            del told_names
+            assigned = transforms.assign_rows(history.lazy(), names.lazy()).collect()
+            listeners = history["listener"].unique().to_list()
+            decided = transforms.decide_plays(
+                history.lazy(),
+                assigned.lazy(),
+                names.lazy(),
+                zones=dict.fromkeys(listeners, zone_name),
+                session_gap_minutes=session_gap_minutes,
+            ).collect()
+            rows_of_exports = history.height
+            del history
+            sources = transforms.play_sources(assigned.lazy(), decided.lazy()).collect()
+            days = transforms.days(
+                decided.lazy(), sources.lazy(), today=dict.fromkeys(listeners, clock.today(zone_name))
+            ).collect()
+            known = transaction.read(clean.Days).lazy()
+            to_write = transforms.changed_days(days.lazy(), known, "plays_hash").collect()["played_on"].to_list()
+            to_relate = transforms.changed_days(days.lazy(), known, "sources_hash").collect()["played_on"].to_list()
+
+            transaction.replace_days(clean.Plays, _chunks(transaction, decided, names, to_write), to_write)
+            transaction.replace_days(clean.PlaySources, sources.filter(pl.col("played_on").is_in(to_relate)), to_relate)
+            if not days.equals(known.collect()):
+                transaction.replace(clean.Days, days)
+            balance = _balance(transaction, rows_of_exports)
+        yield dg.MaterializeResult(
+            asset_key=asset_key(clean.Plays),
+            metadata={
+                "dagster/row_count": decided.height,
+                "days_written": len(to_write),
+                "listeners": len(listeners),
+            },
+            check_results=[dg.AssetCheckResult(check_name=BALANCE_CHECK, passed=True, metadata=balance)],
+        )
+        yield dg.MaterializeResult(
+            asset_key=asset_key(clean.PlaySources),
+            metadata={"dagster/row_count": sources.height, "days_written": len(to_relate)},
+        )
+        yield dg.MaterializeResult(asset_key=asset_key(clean.Days), metadata={"dagster/row_count": days.height})
+
+    return plays
+
+
+def _chunks(
+    transaction: Transaction, decided: pl.DataFrame, names: pl.DataFrame, days: list[date]
+) -> Iterator[pl.DataFrame]:
+    """The full rows of the plays of `days`, some days at a time."""
+    changed = decided.filter(pl.col("played_on").is_in(days)).sort("played_on", "ended_at", "play_id")
+    chunk = (pl.int_range(pl.len()).first().over("played_on") // PLAYS_PER_CHUNK).alias("chunk")
+    written = 0
+    for plays in changed.with_columns(chunk).partition_by("chunk", include_key=False):
+        told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
+        rows = transaction.read(
+            raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts between ? and ?", parameters=told
+        )
+        yield (
+            transforms.assemble_plays(plays.lazy(), rows.lazy(), names.lazy())
+            .select(clean.Plays.column_names())
+            .sort("ended_at", "play_id")
+            .collect()
+        )
+        written += plays.height
+        progress.report("Writing plays", written, changed.height)
+
+
+def _balance(transaction: Transaction, rows_of_exports: int) -> dict[str, int]:
+    """Count what the transaction has written.
+
+    Raises:
+        dagster.Failure: A source row is missing, stands twice, or is neither a copy nor superseded.
+    """
+    sources = transaction.read(clean.PlaySources, ["source_row", "rule"])
+    plays = transaction.read(clean.Plays, ["play_id", "source", "copies"])
+    copies = int(plays.filter(pl.col("source") != "api")["copies"].sum())
+    superseded = sources.filter(pl.col("rule").is_in(["superseded", "basic_of_extended"])).height
+    counts = {
+        "rows_of_exports": rows_of_exports,
+        "source_rows": sources.height,
+        "distinct_source_rows": sources["source_row"].n_unique(),
+        "plays": plays.height,
+        "distinct_plays": plays["play_id"].n_unique(),
+        "copies": copies,
+        "superseded": superseded,
+    }
+    is_even = (
+        rows_of_exports == counts["source_rows"] == counts["distinct_source_rows"] == copies + superseded
+        and counts["plays"] == counts["distinct_plays"]
+    )
+    if not is_even:
+        raise dg.Failure(
+            description=(
+                f"The plays do not balance with the rows of exports ({counts}). Nothing was written: clean.plays is "
+                "as it was before this run. This is a defect of the transform, please report it with these counts."
+            ),
+            allow_retries=False,
+        )
+    return counts

@@ -1,0 +1,115 @@
+"""Runs that follow one another: exports and clean tables first, then the days that became stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from spotify_assets import progress
+from spotify_assets.automation.jobs import DAILY_JOB, IMPORT_JOB
+from spotify_assets.lakehouse import Warehouse, run_session
+from spotify_assets.schemas import clean
+from spotify_assets.state import State
+
+JOINED_WITHIN_DAYS = 31
+"""Ranges of stale days closer than this are one run: a run costs more than a month of days."""
+
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+@dataclass
+class Outcome:
+    """What a chain of runs did."""
+
+    results: list[dg.ExecuteInProcessResult] = field(default_factory=list)
+    built_days: int = 0
+
+    @property
+    def is_success(self) -> bool:
+        return all(result.success for result in self.results)
+
+
+def day_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
+    """First and last day of each range, joined where less than JOINED_WITHIN_DAYS lie between.
+
+    >>> day_ranges([date(2024, 1, 1), date(2024, 1, 3), date(2024, 6, 1)])
+    [(datetime.date(2024, 1, 1), datetime.date(2024, 1, 3)), (datetime.date(2024, 6, 1), datetime.date(2024, 6, 1))]
+    """
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if ranges and day - ranges[-1][1] <= timedelta(days=JOINED_WITHIN_DAYS):
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges
+
+
+def remember_first_day(warehouse: Warehouse, state: State) -> bool:
+    """Note the first day with data, where partitions begin; True when it moved."""
+    days = warehouse.read(clean.Days, ["played_on"])["played_on"]
+    first = days.min()
+    if first is None or first == state.first_day():
+        return False
+    state.set_first_day(first)
+    return True
+
+
+def build_everything(
+    build_definitions: Callable[[], dg.Definitions],
+    instance: dg.DagsterInstance,
+    warehouse: Warehouse,
+    state: State,
+    *,
+    import_config: dict[str, Any] | None = None,
+    run_config: dict[str, Any] | None = None,
+    purpose: str = "everything_due",
+    tags: dict[str, str] | None = None,
+) -> Outcome:
+    """Run 1, exports and clean tables; run 2, the days that are stale; then publish once.
+
+    Args:
+        build_definitions: Makes the definitions anew: the first import moves the day where partitions begin.
+        instance: The Dagster instance in which the runs appear.
+        warehouse: The home's warehouse.
+        state: The home's state.
+        import_config: Config of the `streaming_history` step.
+        run_config: Further config of every run, such as loggers.
+        purpose: For messages to others who wait for the lock.
+        tags: Tags of the runs.
+    """
+    outcome = Outcome()
+    with run_session(warehouse, purpose=purpose):
+        first = build_definitions().resolve_job_def(IMPORT_JOB)
+        outcome.results.append(
+            first.execute_in_process(
+                {**(run_config or {}), "ops": {"streaming_history": {"config": import_config or {}}}},
+                instance=instance,
+                raise_on_error=False,
+                tags=tags,
+            )
+        )
+        if not outcome.is_success:
+            return outcome
+        remember_first_day(warehouse, state)
+        stale = warehouse.stale_days()
+        days: Sequence[date] = stale["played_on"].unique().to_list()
+        if not days:
+            return outcome
+        daily = build_definitions().resolve_job_def(DAILY_JOB)
+        for start, end in day_ranges(days):
+            number_of_days = (end - start).days + 1
+            progress.report(f"Building {number_of_days:,} days")
+            outcome.results.append(
+                daily.execute_in_process(
+                    run_config,
+                    instance=instance,
+                    raise_on_error=False,
+                    tags={**(tags or {}), _RANGE_START: start.isoformat(), _RANGE_END: end.isoformat()},
+                )
+            )
+            outcome.built_days += number_of_days
+    return outcome

@@ -1,0 +1,154 @@
+"""`spotify-assets`: the command line. Thin: it reads arguments, starts runs and shows what they did.
+
+Exit codes: 0 done; 1 failed, nothing or not all was done; 2 wrong use; 3 done, but some files or rows were damaged and
+left out (the message says which).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spotify_assets.settings import Settings
+
+_log_folder: Path | None = None
+
+app = typer.Typer(
+    name="spotify-assets",
+    help="Turn your Spotify data into a lakehouse that you own.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+imports_app = typer.Typer(help="List what was imported, or take an import back.", invoke_without_command=True)
+app.add_typer(imports_app, name="imports")
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the lakehouse (SPOTIFY_ASSETS_HOME).", file_okay=False, show_default=False),
+]
+ListenerOption = Annotated[
+    str | None, typer.Option("--listener", help="Whose data it is (SPOTIFY_ASSETS_LISTENER).", show_default=False)
+]
+
+
+def _settings(home: Path | None = None, listener: str | None = None) -> Settings:
+    named: dict[str, Any] = {"home": home, "listener": listener}
+    return _use(Settings(**{name: value for name, value in named.items() if value is not None}))
+
+
+def _use(settings: Settings) -> Settings:
+    """Remember where the story of an unforeseen error may be written: never into another home than the one named."""
+    global _log_folder
+    _log_folder = settings.home / "logs"
+    return settings
+
+
+@app.command("import")
+def import_command(
+    paths: Annotated[list[Path], typer.Argument(help="Zips, folders or files of Spotify's privacy export.")],
+    listener: ListenerOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Import privacy exports and bring the lakehouse up to date."""
+    from spotify_assets import console
+    from spotify_assets.commands import import_paths
+
+    settings = _settings(home, listener)
+    console.tell_zone(settings)
+    with console.progress_bar():
+        finished = import_paths(settings, paths)
+    console.show_import(settings, finished)
+    raise typer.Exit(console.exit_code(finished))
+
+
+@imports_app.callback()
+def imports_command(context: typer.Context, home: HomeOption = None) -> None:
+    """List what was imported, newest last."""
+    if context.invoked_subcommand is None:
+        from spotify_assets import console
+
+        console.show_imports(_settings(home))
+
+
+@imports_app.command("forget")
+def forget_command(
+    import_id: Annotated[int, typer.Argument(help="Number of the import, see `spotify-assets imports`.", min=1)],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Take an import back: rows that no other import told go, the rest stay."""
+    from spotify_assets import console
+    from spotify_assets.commands import forget
+
+    settings = _settings(home)
+    if not yes:
+        typer.confirm(f"Take import {import_id} back? Its files can be imported again.", abort=True)
+    with console.progress_bar():
+        finished = forget(settings, import_id)
+    console.show_forgotten(settings, finished)
+    raise typer.Exit(console.exit_code(finished))
+
+
+@app.command()
+def status(home: HomeOption = None) -> None:
+    """Show where the lakehouse is, what it holds and what is stale."""
+    from spotify_assets import console
+
+    console.show_status(_settings(home))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
+    home: HomeOption = None,
+) -> None:
+    """Open the Dagster UI on this home; it serves until Ctrl-C."""
+    from spotify_assets.commands import serve_ui
+
+    raise typer.Exit(serve_ui(_settings(home), port))
+
+
+@app.command()
+def demo(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home", help="Folder of the demo; .demo unless SPOTIFY_ASSETS_HOME says otherwise.", show_default=False
+        ),
+    ] = None,
+    years: Annotated[int, typer.Option(help="Years of invented history.", min=1, max=15)] = 6,
+) -> None:
+    """Invent a listener, import that listener's exports and show what comes out. Touches nobody's own home."""
+    from spotify_assets import console
+    from spotify_assets.commands import run_demo
+
+    settings = _demo_settings(home)
+    with console.progress_bar():
+        finished = run_demo(settings, years=years)
+    console.show_demo(settings, finished)
+    raise typer.Exit(console.exit_code(finished))
+
+
+def _demo_settings(home: Path | None) -> Settings:
+    settings = Settings()
+    if home is None and "home" not in settings.model_fields_set:
+        home = Path.cwd() / ".demo"
+    named: dict[str, Any] = {"listener": "demo", "timezone": settings.timezone or "Europe/Berlin"}
+    return _use(Settings(home=home or settings.home, **named))
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong is told in words."""
+    from spotify_assets import console
+
+    try:
+        app()
+    except KeyboardInterrupt:
+        console.complain("Stopped. What was committed is kept; run the command again for the rest.")
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(console.explain(error, _log_folder))

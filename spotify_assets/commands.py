@@ -1,0 +1,135 @@
+"""What the commands do, without a word to the terminal: `console` shows it, `cli` joins the two."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from spotify_assets import progress
+from spotify_assets.automation.runs import Outcome, build_everything
+from spotify_assets.clock import Clock
+from spotify_assets.definitions import build_definitions, build_warehouse
+from spotify_assets.instance import open_instance, prepare_home
+from spotify_assets.settings import Settings
+from spotify_assets.state import State
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command's runs did.
+
+    Attributes:
+        outcome: The runs.
+        report: Metadata of the import (`ImportReport.metadata`), as plain values.
+        failure: Why a run failed, for a person; empty when none did.
+    """
+
+    outcome: Outcome
+    report: dict[str, Any] = field(default_factory=dict)
+    failure: str = ""
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        return self.report.get("problems", [])
+
+    @property
+    def has_damage(self) -> bool:
+        return any(problem["is_damage"] for problem in self.problems)
+
+
+def import_paths(settings: Settings, paths: Sequence[Path]) -> Finished:
+    """Import exports and build what became stale."""
+    absolute = [str(path.expanduser().absolute()) for path in paths]
+    return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose="import")
+
+
+def forget(settings: Settings, import_id: int) -> Finished:
+    """Take an import back and build what became stale."""
+    return _build(settings, {"forget_import_id": import_id}, purpose=f"imports forget {import_id}")
+
+
+def _build(settings: Settings, import_config: dict[str, Any], *, purpose: str) -> Finished:
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    with open_instance(settings) as instance:
+        outcome = build_everything(
+            lambda: build_definitions(settings),
+            instance,
+            build_warehouse(settings),
+            State(settings.paths.state_file),
+            import_config=import_config,
+            run_config=quiet,
+            purpose=purpose,
+        )
+    return Finished(outcome, _report(outcome), _failure(outcome))
+
+
+def _report(outcome: Outcome) -> dict[str, Any]:
+    for event in outcome.results[0].get_asset_materialization_events():
+        if event.asset_key and event.asset_key.path == ["raw", "streaming_history"]:
+            metadata = event.materialization.metadata
+            return {name: getattr(value, "data", getattr(value, "value", None)) for name, value in metadata.items()}
+    return {}
+
+
+def _failure(outcome: Outcome) -> str:
+    for result in outcome.results:
+        if result.success:
+            continue
+        for event in result.all_events:
+            if event.is_step_failure:
+                return _reason(event)
+        return f"Run {result.run_id} failed."
+    return ""
+
+
+def _reason(event: Any) -> str:
+    """The words of the innermost error; a traceback stays in the run's log."""
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()
+
+
+def serve_ui(settings: Settings, port: int) -> int:
+    """Run the Dagster UI and daemon on 127.0.0.1 until they are stopped; returns their exit code."""
+    paths = prepare_home(settings)
+    with open_instance(settings):
+        pass
+    command = [sys.executable, "-m", "dagster", "dev", "--module-name", "spotify_assets.definitions"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    try:
+        return subprocess.run(command, cwd=paths.home, env=settings.process_environment(), check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+@dataclass(frozen=True)
+class DemoFinished(Finished):
+    """What the demo did, and what it had to find."""
+
+    packages: Any = None
+
+
+def run_demo(settings: Settings, *, years: int) -> DemoFinished:
+    """Invent a listener, write that listener's exports, import them and build everything."""
+    from spotify_assets.demo import write_demo_packages
+
+    prepare_home(settings)
+    progress.report("Inventing a listener")
+    packages = write_demo_packages(
+        settings.paths.home / "exports",
+        # A play of today's coming hours would lie in the future.
+        last_day=Clock().today(settings.zone_name) - timedelta(days=1),
+        years=years,
+        timezone=settings.zone_name,
+    )
+    finished = import_paths(settings, packages.paths)
+    return DemoFinished(finished.outcome, finished.report, finished.failure, packages=packages)

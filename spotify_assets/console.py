@@ -1,0 +1,344 @@
+"""What a person sees in the terminal: progress, summaries and complaints. Computes nothing and changes nothing."""
+
+from __future__ import annotations
+
+import shlex
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from spotify_assets import progress
+from spotify_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from spotify_assets.commands import DemoFinished, Finished
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+FAILED, WRONG_USE, PARTLY = 1, 2, 3
+"""Exit codes, see `cli`."""
+
+_PROBLEMS_SHOWN = 20
+
+
+@contextmanager
+def progress_bar() -> Iterator[None]:
+    """Show what is being done for as long as the context lasts; plain lines where the output is no terminal."""
+    if not _err.is_terminal:
+        last: list[str] = []
+
+        def tell_line(what: str, done: int, total: int) -> None:
+            if last != [what]:
+                last[:] = [what]
+                _err.print(f"{what} …")
+
+        with progress.listening(tell_line):
+            yield
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=32),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True) as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        with progress.listening(tell):
+            yield
+
+
+def tell_zone(settings: Settings) -> None:
+    """Say aloud when the time zone is a guess: every day of every table depends on it."""
+    if settings.is_timezone_guessed:
+        _err.print(
+            f"Time zone: [bold]{settings.zone_name}[/] (this machine's). If you lived elsewhere, set "
+            "SPOTIFY_ASSETS_TIMEZONE, for example to America/New_York."
+        )
+
+
+def exit_code(finished: Finished) -> int:
+    """0 done, 1 failed or nothing to do, 3 done but something was damaged."""
+    report = finished.report
+    if finished.failure or not finished.outcome.is_success:
+        return FAILED
+    if not report["files"] and not report["forgotten_rows"]:
+        return FAILED if report["problems"] or not report["import_id"] else 0
+    return PARTLY if finished.has_damage else 0
+
+
+def complain(message: str) -> None:
+    _err.print(Text(message, style="red"))
+
+
+def explain(error: Exception, log_folder: Path | None) -> int:
+    """Say what went wrong in words; returns the exit code.
+
+    An error that nobody foresaw is written whole into a file in `log_folder`, and the file is named.
+    """
+    from pydantic import ValidationError
+
+    from spotify_assets.instance import HomeNotWritable
+    from spotify_assets.lakehouse import LakehouseError
+
+    if isinstance(error, ValidationError):
+        for detail in error.errors():
+            name = "_".join(str(part) for part in detail["loc"]).upper()
+            reason = detail["msg"].removeprefix("Value error, ")
+            complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
+        return WRONG_USE
+    if isinstance(error, HomeNotWritable | LakehouseError):
+        complain(str(error))
+        return FAILED
+    complain(f"Something unexpected went wrong: {type(error).__name__}: {error}")
+    story = "".join(traceback.format_exception(error))
+    if log_folder is None:
+        complain(story)
+        return FAILED
+    try:
+        log_folder.mkdir(parents=True, exist_ok=True)
+        log = log_folder / "last-error.txt"
+        log.write_text(story)
+        complain(f"The whole story is in {log}. What was committed before is kept.")
+    except OSError:
+        complain(story)
+    return FAILED
+
+
+def _show_failure(finished: Finished) -> None:
+    if finished.failure:
+        complain(finished.failure)
+
+
+def _show_problems(finished: Finished) -> None:
+    for problem in finished.problems[:_PROBLEMS_SHOWN]:
+        style = "red" if problem["is_damage"] else "yellow"
+        _err.print(Text(f"{problem['file']}: ", style=style) + Text(problem["message"]))
+    if len(finished.problems) > _PROBLEMS_SHOWN:
+        _err.print(f"… and {len(finished.problems) - _PROBLEMS_SHOWN} more; the run's page in the UI lists all.")
+
+
+def _counts(report: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("file")
+    table.add_column("kind")
+    for name in ("rows", "new", "known", "rejected"):
+        table.add_column(name, justify="right")
+    for file in report.get("files", []):
+        kind = file["kind"] if file["generation"] in (None, file["kind"]) else f"{file['kind']} {file['generation']}"
+        numbers = (f"{file[name]:,}" for name in ("rows_in", "rows_new", "rows_known", "rows_rejected"))
+        table.add_row(Text(_file_name(file)), kind, *numbers)
+    if len(report.get("files", [])) > 1:
+        numbers = (f"{report[name]:,}" for name in ("rows_in", "rows_new", "rows_known", "rows_rejected"))
+        table.add_row("all files", "", *numbers, style="bold")
+    return table
+
+
+def _file_name(file: dict[str, Any]) -> str:
+    """The name without its folders: what tells files of one export apart."""
+    return Path(file["file_name"]).name
+
+
+def _show_report(finished: Finished) -> None:
+    report = finished.report
+    if report.get("files"):
+        _out.print(_counts(report))
+    for reason, rows in sorted(report.get("rejected_by_reason", {}).items(), key=lambda item: -item[1]):
+        _out.print(f"  rejected {rows:,}: {escape(reason)}")
+    unknown: dict[str, int] = {}
+    for file in report.get("files", []):
+        for name, rows in file["unknown_keys"].items():
+            unknown[name] = unknown.get(name, 0) + rows
+    if unknown:
+        named = ", ".join(f"{escape(name)} ({rows:,} rows)" for name, rows in sorted(unknown.items()))
+        _out.print(f"  keys that no known generation has, kept as JSON: {named}")
+    if report.get("repeated"):
+        _out.print(f"  came in twice, counted once: {len(report['repeated'])} files")
+    if report.get("ignored"):
+        shown = ", ".join(escape(Path(name).name) for name in report["ignored"][:6])
+        more = f" and {len(report['ignored']) - 6} more" if len(report["ignored"]) > 6 else ""
+        _out.print(f"  left unread: {shown}{more}")
+
+
+def show_import(settings: Settings, finished: Finished) -> None:
+    """What an import brought."""
+    _show_report(finished)
+    _show_problems(finished)
+    _show_failure(finished)
+    if not finished.outcome.is_success:
+        return
+    report = finished.report
+    if not report.get("files"):
+        complain("Nothing was imported.")
+    elif report["rows_new"] == 0:
+        _out.print(f"[bold]0 new rows[/]: the lakehouse knew all {report['rows_known']:,} of them already.")
+    else:
+        _out.print(f"[bold green]{report['rows_new']:,} new rows[/], {finished.outcome.built_days:,} days built.")
+    if settings.paths.published_file.exists():
+        _out.print(f"Lakehouse: {settings.paths.published_file}", soft_wrap=True)
+
+
+def show_forgotten(settings: Settings, finished: Finished) -> None:
+    """What taking an import back did."""
+    _show_failure(finished)
+    if finished.outcome.is_success:
+        report = finished.report
+        _out.print(
+            f"Import {report['import_id']} is taken back: {report['forgotten_rows']:,} rows that nothing else told are "
+            f"gone, {finished.outcome.built_days:,} days built anew."
+        )
+
+
+def show_imports(settings: Settings) -> None:
+    """The ledger."""
+    from spotify_assets.lakehouse import NothingPublished, scan_table
+
+    try:
+        ledger = scan_table(settings.home, "raw.imports").collect().sort("import_id", "file_id")
+    except NothingPublished:
+        ledger = None
+    if ledger is None or ledger.is_empty():
+        _out.print("Nothing has been imported yet. Run: spotify-assets import my_spotify_data.zip")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("import", "when (UTC)", "listener", "file", "kind"):
+        table.add_column(name)
+    for name in ("rows", "new", "known", "rejected"):
+        table.add_column(name, justify="right")
+    last = None
+    for row in ledger.iter_rows(named=True):
+        is_first = row["import_id"] != last
+        last = row["import_id"]
+        table.add_row(
+            str(row["import_id"]) if is_first else "",
+            f"{row['imported_at']:%Y-%m-%d %H:%M}" if is_first else "",
+            Text(row["listener"]) if is_first else "",
+            Text(_file_name(row)),
+            row["kind"] if row["generation"] in (None, row["kind"]) else f"{row['kind']} {row['generation']}",
+            *(f"{row[name]:,}" for name in ("rows_in", "rows_new", "rows_known", "rows_rejected")),
+        )
+    _out.print(table)
+
+
+def show_status(settings: Settings) -> None:
+    """Where the lakehouse is, what it holds and what is stale."""
+    from spotify_assets.lakehouse import NothingPublished, scan_table
+    from spotify_assets.state import State
+
+    paths = settings.paths
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    table.add_row("home", str(paths.home))
+    guessed = " (this machine's; set SPOTIFY_ASSETS_TIMEZONE to change it)" if settings.is_timezone_guessed else ""
+    table.add_row("time zone", settings.zone_name + guessed)
+    table.add_row("listener", Text(settings.listener))
+    try:
+        published = scan_table(settings.home, "meta.published").collect()
+    except NothingPublished:
+        published = None
+    if published is None:
+        table.add_row("lakehouse", "nothing published yet; run: spotify-assets import my_spotify_data.zip")
+        _out.print(table)
+        return
+    table.add_row("lakehouse", str(paths.published_file))
+    table.add_row("mirror", str(paths.mirror_folder / "current"))
+    table.add_row(
+        "published", f"{published['published_at'].max():%Y-%m-%d %H:%M:%S} UTC, snapshot {published['sequence'].max()}"
+    )
+    rows = dict(published.select("table_name", "rows").iter_rows())
+    plays = published.filter(published["table_name"] == "clean.plays")
+    if plays.height:
+        table.add_row("plays", f"{rows['clean.plays']:,} ({plays['first_day'][0]} to {plays['last_day'][0]})")
+    stale = State(paths.state_file).stale_days() if paths.state_file.exists() else []
+    table.add_row("stale days", _stale_text(stale))
+    _out.print(table)
+
+
+def _stale_text(stale: list[tuple[str, Any, str]]) -> str:
+    if not stale:
+        return "none"
+    days = sorted({day for _, day, _ in stale})
+    reasons = sorted({reason for _, _, reason in stale})
+    return f"{len(days):,} ({days[0]} to {days[-1]}: {', '.join(reasons)}); the job everything_due builds them"
+
+
+def show_demo(settings: Settings, finished: DemoFinished) -> None:
+    """What the demo made, and what to type next."""
+    from spotify_assets.lakehouse import connect
+
+    _show_problems(finished)
+    _show_failure(finished)
+    if not finished.outcome.is_success:
+        return
+    paths = settings.paths
+    _out.print()
+    _out.print(_counts(finished.report))
+    for reason, rows in sorted(finished.report.get("rejected_by_reason", {}).items(), key=lambda item: -item[1]):
+        _out.print(f"  rejected {rows:,}: {escape(reason)}")
+    with connect(settings.home) as connection:
+        plays, hours, first, last, tracks, artists = (
+            connection.sql(
+                "select count(*), sum(ms_played) / 3600000, min(played_on), max(played_on), "
+                "count(distinct track_key), count(distinct artist_key) from clean.plays"
+            ).fetchall()[0]
+            or ()
+        )
+        top = connection.sql(
+            "select artist_name, sum(ms_played) / 3600000 as hours, sum(plays)::bigint as plays from daily.artists "
+            "group by artist_name order by hours desc limit 8"
+        ).fetchall()
+        sources = dict(connection.sql("select rule, count(*) from clean.play_sources group by rule").fetchall())
+    _out.print(
+        f"\n[bold]{plays:,} plays[/], {hours:,.0f} hours, {tracks:,} tracks by {artists:,} artists, {first} to {last}"
+    )
+    rows = finished.report["rows_in"]
+    _out.print(
+        f"[dim]{rows:,} rows came in; {finished.report['rows_known']:,} were known from another package, "
+        f"{sources.get('superseded', 0):,} say less than a better row, {sources.get('copy', 0):,} are copies, "
+        f"{sources.get('basic_of_extended', 0):,} tell of an extended play again.[/]\n"
+    )
+    chart = Table(box=None, pad_edge=False, header_style="dim", title="Top artists", title_justify="left")
+    chart.add_column("artist")
+    chart.add_column("hours", justify="right")
+    chart.add_column("plays", justify="right")
+    chart.add_column("")
+    for name, artist_hours, artist_plays in top:
+        bar = "█" * max(1, round(28 * artist_hours / top[0][1]))
+        chart.add_row(Text(name), f"{artist_hours:,.0f}", f"{artist_plays:,}", Text(bar, style="green"))
+    _out.print(chart)
+    _out.print()
+    _out.print(f"DuckDB file  {paths.published_file}", soft_wrap=True)
+    _out.print(f"Parquet      {paths.mirror_folder / 'current'}", soft_wrap=True)
+    _out.print("\n[dim]Next, each line can be pasted:[/]")
+    program = shlex.quote(str(_program()))
+    home = shlex.quote(str(paths.home))
+    python = shlex.quote(str(_program().with_name("python")))
+    question = "import spotify_assets; print(spotify_assets.table('daily.artists').collect())"
+    for line in (
+        f"{program} ui --home {home}",
+        f"{program} imports --home {home}",
+        f"SPOTIFY_ASSETS_HOME={home} {python} -c {shlex.quote(question)}",
+        f"{program} import ~/Downloads/my_spotify_data.zip",
+    ):
+        _out.print(line, soft_wrap=True, markup=False)
+
+
+def _program() -> Path:
+    """The command as it can be typed here."""
+    import sys
+
+    return Path(sys.argv[0]).absolute()

@@ -1,0 +1,109 @@
+"""The code location: every asset, job and resource of this project.
+
+`build_definitions` is what production, the command line and the tests share; `defs` is what Dagster loads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from spotify_assets.assets.clean import build_catalogue_assets, build_plays_asset
+from spotify_assets.assets.daily import CODE_VERSIONS, build_daily_assets
+from spotify_assets.assets.raw import NO_EXPORT, build_export_assets
+from spotify_assets.assets.table_asset import IO_MANAGER_KEY
+from spotify_assets.automation.jobs import build_jobs
+from spotify_assets.automation.partitions import daily_partitions
+from spotify_assets.automation.runs import build_everything
+from spotify_assets.clock import Clock
+from spotify_assets.lakehouse import LakehouseIOManager, Warehouse
+from spotify_assets.schemas import clean
+from spotify_assets.settings import Settings
+from spotify_assets.state import State
+
+
+def build_warehouse(settings: Settings) -> Warehouse:
+    """The warehouse resource of a home."""
+    return Warehouse.from_settings(settings, days_table=clean.Days.qualified_name(), code_versions=CODE_VERSIONS)
+
+
+def build_definitions(
+    settings: Settings | None = None,
+    *,
+    extra_assets: Sequence[Any] = (),
+    resource_overrides: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """Definitions of a home.
+
+    Args:
+        settings: Settings of the home; from the environment by default.
+        extra_assets: Assets of an engineer's own, see docs/extending.md.
+        resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock.
+    """
+    settings = settings or Settings()
+    partitions = daily_partitions(settings)
+    warehouse = build_warehouse(settings)
+    resources: dict[str, Any] = {
+        "warehouse": warehouse,
+        IO_MANAGER_KEY: LakehouseIOManager(warehouse=warehouse),
+        "clock": Clock(),
+        **(resource_overrides or {}),
+    }
+
+    def rebuild() -> dg.Definitions:
+        return build_definitions(settings, extra_assets=extra_assets, resource_overrides=resource_overrides)
+
+    return dg.Definitions(
+        assets=[
+            build_export_assets(listener=settings.listener, scratch_folder=settings.paths.scratch_folder),
+            build_plays_asset(zone_name=settings.zone_name, session_gap_minutes=settings.session_gap_minutes),
+            *build_catalogue_assets(),
+            *build_daily_assets(partitions),
+            *extra_assets,
+        ],
+        jobs=build_jobs(_everything_due(settings, rebuild)),
+        resources=resources,
+        executor=dg.in_process_executor,
+    )
+
+
+def _everything_due(
+    settings: Settings, rebuild: Callable[[], dg.Definitions]
+) -> Callable[[dg.OpExecutionContext], None]:
+    def build(context: dg.OpExecutionContext) -> None:
+        state = State(settings.paths.state_file)
+        before = state.first_day()
+        outcome = build_everything(rebuild, context.instance, build_warehouse(settings), state)
+        if not outcome.is_success:
+            failed = ", ".join(result.run_id for result in outcome.results if not result.success)
+            raise dg.Failure(f"Run {failed} failed; its page says why. What the others built is published.")
+        context.log.info(f"{outcome.built_days} days were stale and are built.")
+        if state.first_day() is None:
+            context.log.warning(NO_EXPORT)
+        elif state.first_day() != before:
+            context.log.warning(
+                f"The first day with data is now {state.first_day()}. Press Reload on the Deployment page, so that "
+                "the UI shows all daily partitions."
+            )
+
+    return build
+
+
+def _warn_of_temporary_history(settings: Settings) -> None:
+    if settings.dagster_home is None:
+        logging.getLogger("spotify_assets").warning(
+            "DAGSTER_HOME is not set: the runs shown here are temporary and gone when Dagster stops. "
+            "Run `spotify-assets ui` instead to keep them in the home folder %s.",
+            settings.home,
+        )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    settings = Settings()
+    _warn_of_temporary_history(settings)
+    return build_definitions(settings)

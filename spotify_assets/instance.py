@@ -1,0 +1,62 @@
+"""The home's Dagster instance: made on first use, telemetry off, shared by the command line and the UI."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import dagster as dg
+
+from spotify_assets.settings import HomePaths, Settings
+from spotify_assets.state import State
+
+
+class HomeNotWritable(Exception):
+    """The home folder cannot be written to; the message says where it is and what to do."""
+
+
+def prepare_home(settings: Settings) -> HomePaths:
+    """Make the home folder and the configuration of its Dagster instance; nothing that exists is touched.
+
+    Raises:
+        HomeNotWritable: The folder cannot be made or written to.
+    """
+    paths = settings.paths
+    try:
+        for folder in (paths.home, paths.dagster_folder, paths.inbox_folder(settings.listener)):
+            folder.mkdir(parents=True, exist_ok=True)
+        configuration = paths.dagster_folder / "dagster.yaml"
+        if not configuration.exists():
+            configuration.write_text(resources.files("spotify_assets").joinpath("dagster.yaml").read_text())
+        probe = paths.home / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HomeNotWritable(
+            f"The home folder {paths.home} cannot be written to ({error.strerror or error}). Nothing was changed. "
+            "Make it writable, or name another one with --home or SPOTIFY_ASSETS_HOME."
+        ) from error
+    return paths
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The home's instance. Runs whose process died are reported as failed first."""
+    paths = prepare_home(settings)
+    instance = dg.DagsterInstance.from_config(str(paths.dagster_folder))
+    report_dead_runs(instance, State(paths.state_file))
+    return instance
+
+
+def report_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
+    """Report runs as failed whose process is gone: Dagster's default launcher never notices a killed one."""
+    reported = []
+    for run_id in state.dead_runs():
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(
+                run,
+                "The process of this run ended without a word (killed, or the machine went down). What it had "
+                "committed is kept; run it again to build the rest.",
+            )
+            reported.append(run_id)
+        state.unregister_run(run_id)
+    return reported
