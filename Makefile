@@ -7,7 +7,7 @@ SETUP := .venv/.set-up
 HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test soak bench docs format
+.PHONY: help setup demo ui test oldest soak docs format
 
 help: ## Show what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" -q
+
+oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported (CI does).
+	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/oldest 'duckdb==1.5.6'
+	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -q -m "not soak and not browser" spotify_assets_tests/lakehouse/test_transactions.py spotify_assets_tests/lakehouse/test_reading.py spotify_assets_tests/exports/test_history.py spotify_assets_tests/test_fresh_home.py
 
 soak: $(SETUP) ## Minutes of kills, readers and broken exports.
 	$(BIN)/python -m pytest -m soak -q -s

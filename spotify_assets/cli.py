@@ -107,9 +107,12 @@ def ui(
     home: HomeOption = None,
 ) -> None:
     """Open the Dagster UI on this home; it serves until Ctrl-C."""
+    from spotify_assets import console
     from spotify_assets.commands import serve_ui
 
-    raise typer.Exit(serve_ui(_settings(home), port))
+    settings = _settings(home)
+    console.tell_address(settings, port)
+    raise typer.Exit(serve_ui(settings, port))
 
 
 @app.command()
@@ -137,6 +140,7 @@ def _demo_settings(home: Path | None) -> Settings:
     settings = Settings()
     if home is None and "home" not in settings.model_fields_set:
         home = Path.cwd() / ".demo"
+    # A zone whose clocks change, so that the demo has the days of 23 and 25 hours.
     named: dict[str, Any] = {"listener": "demo", "timezone": settings.timezone or "Europe/Berlin"}
     return _use(Settings(home=home or settings.home, **named))
 

@@ -56,6 +56,7 @@ def forget(settings: Settings, import_id: int) -> Finished:
 def _build(settings: Settings, import_config: dict[str, Any], *, purpose: str) -> Finished:
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
+        settings.remember_timezone()
         outcome = build_everything(
             lambda: build_definitions(settings),
             instance,
@@ -103,7 +104,8 @@ def serve_ui(settings: Settings, port: int) -> int:
     paths = prepare_home(settings)
     with open_instance(settings):
         pass
-    command = [sys.executable, "-m", "dagster", "dev", "--module-name", "spotify_assets.definitions"]
+    # Without -W Dagster greets with a warning that its own command is superseded by another of its commands.
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "--workspace", str(paths.dagster_workspace)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     try:
         return subprocess.run(command, cwd=paths.home, env=settings.process_environment(), check=False).returncode

@@ -70,6 +70,13 @@ def tell_zone(settings: Settings) -> None:
         )
 
 
+def tell_address(settings: Settings, port: int) -> None:
+    """Say where the UI will be."""
+    _out.print(
+        f"Dagster UI of {settings.home}: http://127.0.0.1:{port} in some seconds; Ctrl-C stops it.", soft_wrap=True
+    )
+
+
 def exit_code(finished: Finished) -> int:
     """0 done, 1 failed or nothing to do, 3 done but something was damaged."""
     report = finished.report

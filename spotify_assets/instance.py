@@ -9,6 +9,14 @@ import dagster as dg
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
 
+# As the project's own workspace.yaml: an installed package has none, and `--module-name` gives another location name.
+_WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: spotify_assets.definitions
+      location_name: spotify_assets
+"""
+
 
 class HomeNotWritable(Exception):
     """The home folder cannot be written to; the message says where it is and what to do."""
@@ -24,9 +32,10 @@ def prepare_home(settings: Settings) -> HomePaths:
     try:
         for folder in (paths.home, paths.dagster_folder, paths.inbox_folder(settings.listener)):
             folder.mkdir(parents=True, exist_ok=True)
-        configuration = paths.dagster_folder / "dagster.yaml"
-        if not configuration.exists():
-            configuration.write_text(resources.files("spotify_assets").joinpath("dagster.yaml").read_text())
+        if not paths.dagster_configuration.exists():
+            shipped = resources.files("spotify_assets").joinpath("dagster.yaml")
+            paths.dagster_configuration.write_text(shipped.read_text())
+        paths.dagster_workspace.write_text(_WORKSPACE)
         probe = paths.home / ".writable"
         probe.touch()
         probe.unlink()
@@ -49,14 +58,15 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 def report_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
     """Report runs as failed whose process is gone: Dagster's default launcher never notices a killed one."""
     reported = []
-    for run_id in state.dead_runs():
-        run = instance.get_run_by_id(run_id)
+    for dead in state.dead_runs():
+        run = instance.get_run_by_id(dead.run_id)
         if run is not None and not run.is_finished:
             instance.report_run_failed(
                 run,
                 "The process of this run ended without a word (killed, or the machine went down). What it had "
                 "committed is kept; run it again to build the rest.",
             )
-            reported.append(run_id)
-        state.unregister_run(run_id)
+            reported.append(dead.run_id)
+        state.unregister_run(dead.run_id)
+        dead.lock_file.unlink(missing_ok=True)
     return reported

@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     )
     timezone: str | None = Field(
         default=None,
-        description="IANA name of the listener's time zone, such as Europe/Berlin; the machine's by default.",
+        description="IANA name of the listener's time zone, such as Europe/Berlin; by default the one last used for "
+        "this home, else the machine's.",
     )
     listener: str = Field(default="me", description="Name under which the rows of this person are kept.")
     session_gap_minutes: int = Field(
@@ -83,19 +84,27 @@ class Settings(BaseSettings):
 
     @property
     def is_timezone_guessed(self) -> bool:
-        return self.timezone is None
+        return self.timezone is None and self._remembered_zone() is None
 
     @property
     def zone_name(self) -> str:
-        """The listener's zone: the setting, else the machine's, else UTC."""
+        """The listener's zone: the setting, else the one that this home was last built with, else the machine's."""
+        return self.timezone or self._remembered_zone() or _zone_of_machine()
+
+    def remember_timezone(self) -> None:
+        """Keep the zone in the home folder, so that a UI started without the variable does not move every day.
+
+        Raises:
+            OSError: The home folder cannot be written to.
+        """
         if self.timezone:
-            return self.timezone
+            self.paths.timezone_file.write_text(f"{self.timezone}\n")
+
+    def _remembered_zone(self) -> str | None:
         try:
-            name = tzlocal.get_localzone_name()
-            ZoneInfo(name)
-        except (LookupError, ValueError, OSError):
-            return "UTC"
-        return name
+            return self._known_zone(self.paths.timezone_file.read_text().strip())
+        except (OSError, ValueError):
+            return None
 
     def process_environment(self) -> dict[str, str]:
         """The environment for a process of ours that is to work on this home, the Dagster UI above all."""
@@ -113,6 +122,15 @@ class Settings(BaseSettings):
         return HomePaths(self.home)
 
 
+def _zone_of_machine() -> str:
+    try:
+        name = tzlocal.get_localzone_name()
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        return "UTC"
+    return name
+
+
 @dataclass(frozen=True)
 class HomePaths:
     """Where everything lies in a home folder.
@@ -126,7 +144,7 @@ class HomePaths:
     .snapshots/{sequence}/  published files
     .runs/{run_id}.lock     held by a living run
     .scratch/               temporary files
-    state.sqlite, run.lock
+    state.sqlite, run.lock, timezone
     ```
     """
 
@@ -152,6 +170,14 @@ class HomePaths:
         return self.home / "dagster"
 
     @property
+    def dagster_configuration(self) -> Path:
+        return self.dagster_folder / "dagster.yaml"
+
+    @property
+    def dagster_workspace(self) -> Path:
+        return self.dagster_folder / "workspace.yaml"
+
+    @property
     def warehouse_file(self) -> Path:
         return self.home / ".warehouse" / "warehouse.duckdb"
 
@@ -170,6 +196,10 @@ class HomePaths:
     @property
     def runs_folder(self) -> Path:
         return self.home / ".runs"
+
+    @property
+    def timezone_file(self) -> Path:
+        return self.home / "timezone"
 
     @property
     def state_file(self) -> Path:

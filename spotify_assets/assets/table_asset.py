@@ -36,11 +36,11 @@ def columns_of(table: type[Table], columns: Sequence[str], *, day_columns: Seque
 def _metadata(table: type[Table]) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "dagster/table_name": table.qualified_name(),
-        "dagster/column_schema": column_schema(table),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(table)),
     }
     lineage = column_lineage(table)
     if lineage:
-        metadata["dagster/column_lineage"] = lineage
+        metadata["dagster/column_lineage"] = dg.MetadataValue.column_lineage(lineage)
     return metadata
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -48,14 +48,15 @@ def day_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
     return ranges
 
 
-def remember_first_day(warehouse: Warehouse, state: State) -> bool:
-    """Note the first day with data, where partitions begin; True when it moved."""
+def remember_first_day(warehouse: Warehouse, state: State, stale: Iterable[date] = ()) -> None:
+    """Note the first day with data, where partitions begin.
+
+    A stale day before it, which lost its plays when an import was taken back, needs its partition once more.
+    """
     days = warehouse.read(clean.Days, ["played_on"])["played_on"]
-    first = days.min()
-    if first is None or first == state.first_day():
-        return False
-    state.set_first_day(first)
-    return True
+    first = min((*([] if days.is_empty() else [days.min()]), *stale), default=None)
+    if first is not None:
+        state.set_first_day(first)
 
 
 def build_everything(
@@ -94,9 +95,8 @@ def build_everything(
         )
         if not outcome.is_success:
             return outcome
-        remember_first_day(warehouse, state)
-        stale = warehouse.stale_days()
-        days: Sequence[date] = stale["played_on"].unique().to_list()
+        days: list[date] = warehouse.stale_days()["played_on"].unique().to_list()
+        remember_first_day(warehouse, state, days)
         if not days:
             return outcome
         daily = build_definitions().resolve_job_def(DAILY_JOB)
@@ -112,4 +112,6 @@ def build_everything(
                 )
             )
             outcome.built_days += number_of_days
+        if outcome.is_success:
+            remember_first_day(warehouse, state)
     return outcome

@@ -110,8 +110,16 @@ class Catalog:
         return self._tables.get(table.qualified_name(), {})
 
     def forget(self) -> None:
-        """Ask again: tables were made or changed."""
+        """Ask again: a table was changed."""
         self._tables = None
+
+    def note_created(self, table: type[Table]) -> None:
+        """A table was made as it is declared."""
+        if self._tables is not None:
+            self._tables[table.qualified_name()] = {
+                name: (duckdb_type(table, name), column.nullable, column.description or "")
+                for name, column in table.columns().items()
+            }
 
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, table: type[Table], catalog: Catalog) -> None:
@@ -125,7 +133,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, table: type[Table], 
     stored = catalog.columns(table)
     if not stored:
         create(connection, table)
-        catalog.forget()
+        catalog.note_created(table)
         return
     changed = [
         f"{name} is {stored[name][0]} in the warehouse and {duckdb_type(table, name)} in the schema"

@@ -26,6 +26,7 @@ from spotify_assets.lakehouse.transaction import Transaction, last_change
 from spotify_assets.schemas import tables
 from spotify_assets.schemas.meta import Published
 from spotify_assets.settings import HomePaths
+from spotify_assets.state import State
 
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.warehouse import Warehouse
@@ -112,6 +113,8 @@ def _write_published(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sequence: int, published_at: datetime
 ) -> None:
     stale = staleness.stale_days(connection, warehouse.days_table, warehouse.code_versions)
+    # Sensors and `status` read this copy: nothing but a run may open the warehouse.
+    State(warehouse.paths.state_file).replace_stale_days(stale.iter_rows())
     lagging = dict(stale.group_by("table_name").len().iter_rows())
     day_columns = {table.qualified_name(): table.layout.day_column for table in tables()}
     stored = connection.execute(

@@ -157,7 +157,7 @@ class Transaction:
                 self._note_stored_months(table, stored, "true")
                 self._run(f"DROP TABLE {sql_name(table)}")
             create(self.connection, table)
-            self._catalog.forget()
+            self._catalog.note_created(table)
             self._up_to_date.add(table.qualified_name())
             if table.layout.month_column is None:
                 self._note(table, WHOLE_TABLE)

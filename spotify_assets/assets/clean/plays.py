@@ -52,7 +52,7 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
             progress.report("Matching plays")
             history = transaction.read(raw.StreamingHistory, transforms.HISTORY_COLUMNS)
             told_names = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True)
-            names = transforms.names(told_names.lazy(), history.lazy()).collect()
+            names = transforms.names(told_names.lazy()).collect()
             del told_names
             assigned = transforms.assign_rows(history.lazy(), names.lazy()).collect()
             listeners = history["listener"].unique().to_list()

@@ -1,0 +1,218 @@
+"""The command line as a person uses it: real processes, wrong input above all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+# A few days ago: each day from the first play to today is a partition of six tables.
+DAY = (datetime.now(UTC) - timedelta(days=5)).date()
+
+
+def at(clock: str, *, days_later: int = 0) -> str:
+    return f"{DAY + timedelta(days=days_later)}T{clock}Z"
+
+
+ROW = {
+    "ts": at("10:00:00"),
+    "platform": "ios",
+    "ms_played": 61000,
+    "conn_country": "DE",
+    "master_metadata_track_name": "Low Tide",
+    "master_metadata_album_artist_name": "The Invented",
+    "master_metadata_album_album_name": "Shores",
+    "spotify_track_uri": "spotify:track:0000000000000000000001",
+    "reason_start": "trackdone",
+    "reason_end": "trackdone",
+    "shuffle": False,
+    "skipped": False,
+    "offline": False,
+    "offline_timestamp": None,
+    "incognito_mode": False,
+}
+
+
+def row(**changes: object) -> dict[str, object]:
+    return {**ROW, **changes}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run `spotify-assets` in an empty folder on a home of its own."""
+    command = Path(sys.executable).with_name("spotify-assets")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPOTIFY_ASSETS_")}
+    environment |= {"SPOTIFY_ASSETS_HOME": str(tmp_path / "home"), "SPOTIFY_ASSETS_TIMEZONE": "UTC", "COLUMNS": "200"}
+    environment.pop("DAGSTER_HOME", None)
+
+    def run_command(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        result = subprocess.run(
+            [command, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=environment | variables,
+            cwd=tmp_path,
+            check=False,
+            timeout=120,
+        )
+        assert "Traceback" not in result.stdout + result.stderr
+        assert "nanobind" not in result.stderr
+        return result
+
+    return run_command
+
+
+def history(folder: Path, *rows: object, name: str = "Streaming_History_Audio_2024.json") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(list(rows)))
+    return folder
+
+
+def test_an_import_says_what_came_in_and_where_the_lakehouse_is(tmp_path: Path, run: Run) -> None:
+    result = run("import", history(tmp_path / "export", row(), row(ts=at("11:00:00"))))
+    assert result.returncode == 0, result.stderr
+    assert "2 new rows" in result.stdout
+    assert str(tmp_path / "home" / "lakehouse.duckdb") in result.stdout
+
+
+def test_importing_again_says_that_nothing_is_new(tmp_path: Path, run: Run) -> None:
+    export = history(tmp_path / "export", row())
+    run("import", export)
+    result = run("import", export)
+    assert result.returncode == 0
+    assert "0 new rows" in result.stdout
+
+
+def test_a_guessed_time_zone_is_said_aloud(tmp_path: Path, run: Run) -> None:
+    result = run("import", history(tmp_path / "export", row()), SPOTIFY_ASSETS_TIMEZONE="")
+    assert "SPOTIFY_ASSETS_TIMEZONE" in result.stderr
+
+
+def test_a_known_defect_of_spotify_s_exports_is_set_aside_without_alarm(tmp_path: Path, run: Run) -> None:
+    result = run("import", history(tmp_path / "export", row(), row(ms_played=-4_000_000_000_000_000_000)))
+    assert result.returncode == 0
+    assert "rejected 1" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("nothing.json", b"", "empty"),
+        ("words.json", b"these are words", "JSON"),
+        ("numbers.json", b"[1, 2, 3]", "numbers.json"),
+        ("other.json", b'[{"name": "x"}]', "other.json"),
+        ("none.json", b"[]", "none.json"),
+        ("broken.zip", b"PK\x03\x04 and then nothing", "broken.zip"),
+    ],
+)
+def test_what_is_no_export_is_named_and_the_good_file_beside_it_is_kept(
+    name: str, content: bytes, told: str, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = run("import", tmp_path / name, history(tmp_path / "export", row()))
+    assert result.returncode == 3
+    assert told in result.stderr
+    assert "1 new rows" in result.stdout
+
+
+def test_a_path_that_does_not_exist_fails_in_words(tmp_path: Path, run: Run) -> None:
+    result = run("import", tmp_path / "nowhere.zip")
+    assert result.returncode == 1
+    assert "nowhere.zip" in result.stderr
+
+
+def test_a_truncated_file_keeps_its_rows_before_the_cut_and_the_exit_code_says_so(tmp_path: Path, run: Run) -> None:
+    whole = json.dumps([row(ts=at(f"10:{minute:02}:00")) for minute in range(30)], indent=1)
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "Streaming_History_Audio_2024.json").write_text(whole[: len(whole) // 2])
+    result = run("import", folder)
+    assert result.returncode == 3
+    assert "Streaming_History_Audio_2024.json" in result.stderr
+    assert "14 new rows" in result.stdout or "15 new rows" in result.stdout
+
+
+def test_a_row_that_is_damaged_is_named_with_its_number(tmp_path: Path, run: Run) -> None:
+    result = run("import", history(tmp_path / "export", row(), row(ts=at("10:00:00", days_later=1), ms_played="many")))
+    assert result.returncode == 3
+    assert "1 new rows" in result.stdout
+    assert "Streaming_History_Audio_2024.json" in result.stderr
+    assert "row 2" in result.stderr
+
+
+def test_two_accounts_in_one_folder_are_told_apart_and_neither_is_taken(tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "family"
+    history(folder, row(username="someone-a"), name="Streaming_History_Audio_2023.json")
+    history(folder, row(username="someone-b", ms_played=5), name="Streaming_History_Audio_2024.json")
+    result = run("import", folder)
+    assert result.returncode == 1
+    assert "--listener" in result.stderr
+    assert "someone" not in result.stdout + result.stderr
+
+
+def test_a_member_name_that_climbs_out_of_the_zip_writes_nothing_outside(tmp_path: Path, run: Run) -> None:
+    with zipfile.ZipFile(tmp_path / "sly.zip", "w") as archive:
+        archive.writestr("../../Streaming_History_Audio_2024.json", json.dumps([row()]))
+        archive.writestr("MyData/Streaming_History_Audio_2023.json", json.dumps([row(ts=at("09:00:00"))]))
+    result = run("import", tmp_path / "sly.zip")
+    assert "new rows" in result.stdout
+    assert not list(tmp_path.parent.glob("Streaming_History*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "sly.zip"}
+
+
+def test_a_home_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = run("import", history(tmp_path / "export", row()), "--home", tmp_path / "file" / "home")
+    assert result.returncode == 1
+    assert "--home" in result.stderr
+
+
+def test_a_wrong_time_zone_is_named(tmp_path: Path, run: Run) -> None:
+    result = run("status", SPOTIFY_ASSETS_TIMEZONE="Mars/Olympus")
+    assert result.returncode == 2
+    assert "SPOTIFY_ASSETS_TIMEZONE" in result.stderr
+    assert "Mars/Olympus" in result.stderr
+
+
+def test_status_prints_the_home_also_when_there_is_nothing_in_it(tmp_path: Path, run: Run) -> None:
+    result = run("status")
+    assert result.returncode == 0
+    assert str(tmp_path / "home") in result.stdout
+    assert "spotify-assets import" in result.stdout
+
+
+def test_imports_lists_the_ledger_and_forget_takes_one_back(tmp_path: Path, run: Run) -> None:
+    run("import", history(tmp_path / "export", row()))
+    listed = run("imports")
+    assert "Streaming_History_Audio_2024.json" in listed.stdout
+    forgotten = run("imports", "forget", "1", "--yes")
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert "1 rows" in forgotten.stdout
+    assert "Nothing has been imported" in run("imports").stdout
+
+
+def test_forgetting_an_unknown_import_names_those_there_are(tmp_path: Path, run: Run) -> None:
+    run("import", history(tmp_path / "export", row()))
+    result = run("imports", "forget", "7", "--yes")
+    assert result.returncode == 1
+    assert "no import 7" in result.stderr
+
+
+def test_a_run_of_the_command_line_stands_in_the_home_s_dagster_instance(tmp_path: Path, run: Run) -> None:
+    import dagster as dg
+
+    run("import", history(tmp_path / "export", row()))
+    with dg.DagsterInstance.from_config(str(tmp_path / "home" / "dagster")) as instance:
+        jobs = sorted(record.dagster_run.job_name for record in instance.get_run_records())
+        partitions = instance.get_materialized_partitions(dg.AssetKey(["daily", "listening"]))
+    assert jobs == ["daily", "import_exports"]
+    assert DAY.isoformat() in partitions

@@ -1,0 +1,121 @@
+"""What is written for people is true: dictionary, extension guide, notebook, README."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from spotify_assets.data_dictionary import data_dictionary
+from spotify_assets.schemas import tables
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_data_dictionary_is_up_to_date() -> None:
+    own = [table for table in tables() if table.__module__.startswith("spotify_assets.")]
+    assert (ROOT / "docs" / "data-dictionary.md").read_text() == data_dictionary(own), "run `make docs`"
+
+
+def test_every_column_is_described() -> None:
+    missing = [
+        f"{table.qualified_name()}.{name}"
+        for table in tables()
+        for name, column in table.columns().items()
+        if not column.description
+    ]
+    assert missing == []
+
+
+def test_every_source_of_a_column_exists() -> None:
+    known = {f"{table.qualified_name()}.{name}" for table in tables() for name in table.column_names()}
+    named = {source for table in tables() for name in table.column_names() for source in table.sources_of(name)}
+    assert named <= known
+
+
+def test_the_table_of_the_extension_guide_is_found_everywhere_with_no_other_edit(copy_of_demo_home: Path) -> None:
+    guide = (ROOT / "docs" / "extending.md").read_text()
+    module = re.search(r"```python\n(# my_tables\.py\n.*?)```", guide, re.DOTALL).group(1)
+    folder = copy_of_demo_home.parent
+    (folder / "my_tables.py").write_text(module)
+    program = """
+import dagster as dg
+import my_tables
+from spotify_assets.data_dictionary import data_dictionary
+
+node = my_tables.defs.resolve_asset_graph().get(dg.AssetKey(["daily", "countries"]))
+print("columns:", [column.name for column in node.metadata["dagster/column_schema"].schema.columns])
+print("lineage:", sorted(node.metadata["dagster/column_lineage"].column_lineage.deps_by_column))
+print("dictionary:", "daily.countries" in data_dictionary())
+days = node.partitions_def.get_partition_keys()
+result = my_tables.defs.resolve_job_def("daily").execute_in_process(
+    asset_selection=[dg.AssetKey(["daily", "countries"])],
+    tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
+)
+print("built:", result.success)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={
+            **os.environ,
+            "SPOTIFY_ASSETS_HOME": str(copy_of_demo_home),
+            "SPOTIFY_ASSETS_TIMEZONE": "Europe/Berlin",
+            "DAGSTER_HOME": str(copy_of_demo_home / "dagster"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    told = dict(line.split(": ", 1) for line in result.stdout.splitlines() if ": " in line)
+    assert told["columns"] == "['listener', 'played_on', 'country', 'plays']"
+    assert "country" in told["lineage"]
+    assert told["dictionary"] == told["built"] == "True"
+    with duckdb.connect(str(copy_of_demo_home / "lakehouse.duckdb"), read_only=True) as lakehouse:
+        stored = lakehouse.sql("select sum(plays)::bigint from daily.countries").fetchall()[0]
+        plays = lakehouse.sql("select count(country) from clean.plays").fetchall()[0]
+        comment = lakehouse.sql(
+            "select comment from duckdb_columns() where table_name = 'countries' and column_name = 'country'"
+        ).fetchall()[0]
+    assert stored == plays
+    assert comment == ("Country of the connection.",)
+    files = list((copy_of_demo_home / "mirror" / "current" / "daily" / "countries").rglob("*.parquet"))
+    assert files
+
+
+def test_the_notebook_runs_on_the_demo(demo_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPOTIFY_ASSETS_HOME", str(demo_home))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook = nbformat.read(ROOT / "notebooks" / "tour.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=120).execute()
+    charts = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
+    assert len(charts) == 3
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "tour.ipynb", as_version=4)
+    assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text()):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_setting_that_the_readme_names_exists() -> None:
+    from spotify_assets.settings import Settings
+
+    named = set(re.findall(r"SPOTIFY_ASSETS_([A-Z_]+)", (ROOT / "README.md").read_text()))
+    assert named <= {name.upper() for name in Settings.model_fields}
