@@ -108,8 +108,8 @@ def _generation(plan: _Plan, keys: frozenset[str], unknown_keys: dict[str, int])
         tells_old_style = any(
             isinstance(row.get("ms_played"), str) or str(row.get("ts", "")).endswith("UTC") for row in plan.first_rows
         )
-        is_oldest = tells_old_style or not keys.isdisjoint({"metro_code", "longitude", "latitude"})
-        return "pre2020" if is_oldest else "G0"
+        # Both ages tell places; only the older one writes numbers as texts.
+        return "pre2020" if tells_old_style else "G0"
     if not keys.isdisjoint({"username", "ip_addr_decrypted", "user_agent_decrypted"}):
         return "G1"
     return "G2"
