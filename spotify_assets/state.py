@@ -81,7 +81,7 @@ class State:
 
     def dead_runs(self) -> list[RunInProgress]:
         """Registered runs whose process has ended without a word: nobody holds their file."""
-        return [run for run in self.runs() if not _is_locked(run.lock_file)]
+        return [run for run in self.runs() if not is_held(run.lock_file)]
 
     def first_day(self) -> date | None:
         """The first day with data, None when nothing was imported yet."""
@@ -186,7 +186,8 @@ class State:
         return version
 
 
-def _is_locked(path: Path) -> bool:
+def is_held(path: Path) -> bool:
+    """Whether any process, this one included, holds the lock on `path`; False when there is no such file."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

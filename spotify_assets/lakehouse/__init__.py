@@ -18,7 +18,7 @@ from spotify_assets.lakehouse.errors import (
     WriteRefused,
 )
 from spotify_assets.lakehouse.io_manager import LakehouseIOManager
-from spotify_assets.lakehouse.locks import FileLock, is_held
+from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.mirror import (
     LocalFolder,
     Manifest,
@@ -57,7 +57,6 @@ __all__ = [
     "column_schema",
     "connect",
     "current_session",
-    "is_held",
     "living_run",
     "publish_if_changed",
     "published_sequence",

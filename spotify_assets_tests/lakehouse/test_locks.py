@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spotify_assets.lakehouse import FileLock, LakehouseError, LockTimeout, is_held
+from spotify_assets.lakehouse import FileLock, LakehouseError, LockTimeout
+from spotify_assets.state import is_held
 from spotify_assets_tests.lakehouse import processes
 
 
