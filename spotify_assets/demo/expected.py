@@ -1,6 +1,6 @@
 """The answers that the tables must give, worked out in plain Python from what really happened.
 
-Nothing here knows how the tables are made: the rules are those of the issue's text (daily tables count tracks
+Nothing here knows how the tables are made: the rules are those of the data dictionary (daily tables count tracks
 only where a column has no prefix, a session ends after 30 minutes of silence, ...), things are named by their
 names, and rows are dicts with the column names of the tables. Columns that are keys made from names are left
 out.
