@@ -208,7 +208,7 @@ class SavedTracks(Table):
     layout = Layout("clean", "saved_tracks", sort=("listener", "saved_track_number"))
 
     listener = text("Whose library it is.", key=True, sources=[f"{_ITEMS}.listener"])
-    saved_track_number = whole_number("Position in the file, from 1.", key=True, sources=[f"{_ITEMS}.row_number"])
+    saved_track_number = whole_number("Position in the file, from 1.", key=True, sources=["raw.told_rows.row_number"])
     track_uri = text("Spotify URI.", nullable=True, sources=[f"{_ITEMS}.uri"])
     track_id = text("Spotify id.", nullable=True, sources=[f"{_ITEMS}.uri"])
     track_key = text(

@@ -149,6 +149,7 @@ class ToldRows(Table):
     file_id = whole_number("The file (raw.imports).", key=True)
     source_table = text("Table of the row, such as raw.streaming_history.", key=True)
     row_id = whole_number("The row's number in that table.", key=True)
+    row_number = whole_number("Position of the row in the file, from 1.", minimum=1)
 
 
 class LibraryItems(Table):

@@ -217,7 +217,7 @@ class _Import:
             )
             next_row_id += rows.height
             self.transaction.append(raw.StreamingHistory, rows.select(raw.StreamingHistory.column_names()))
-            told.append(rows.select("file_id", *streaming_history.STORED_COLUMNS))
+            told.append(rows.select("file_id", "row_number", *streaming_history.STORED_COLUMNS))
             self._reject(batch.rejected.with_columns(file_id=file_id), files)
             reports.extend(batch.reports)
         incoming = pl.concat(told) if told else None
@@ -245,7 +245,7 @@ class _Import:
             parameters=(self.listener, first_row_id, *span),
         )
         decisions = streaming_history.match_export(incoming, stored).join(
-            incoming.select("row_id", "file_id"), on="row_id"
+            incoming.select("row_id", "file_id", "row_number"), on="row_id"
         )
         self.transaction.delete_rows(raw.StreamingHistory, decisions.filter(~pl.col("is_new")).select("row_id"))
         self.transaction.update_rows(
@@ -253,14 +253,14 @@ class _Import:
             decisions.filter(pl.col("is_new") & (pl.col("occurrence") > 1)).select("row_id", "occurrence"),
             on=["row_id"],
         )
-        self._tell(raw.StreamingHistory, decisions.select("file_id", row_id="told_row_id"))
+        self._tell(raw.StreamingHistory, decisions.select("file_id", "row_number", row_id="told_row_id"))
         return decisions
 
     def _tell(self, table: type[Table], told: pl.DataFrame) -> None:
         """Note that files told rows; what an earlier reading of the same file noted is replaced."""
         name = pl.lit(table.qualified_name()).alias("source_table")
         self.transaction.delete_rows(raw.ToldRows, told.select(pl.col("file_id").unique()).with_columns(name))
-        self.transaction.append(raw.ToldRows, told.unique().with_columns(name).select(raw.ToldRows.column_names()))
+        self.transaction.append(raw.ToldRows, told.with_columns(name).select(raw.ToldRows.column_names()))
 
     def _reject(self, rejected: pl.DataFrame, files: list[ExportFile]) -> None:
         if rejected.is_empty():
@@ -329,7 +329,7 @@ class _Import:
             )
             new = matched.filter("is_new")
             self.transaction.append(table, new.select(table.column_names()))
-            self._tell(table, matched.select("file_id", "row_id"))
+            self._tell(table, matched.select("file_id", "row_number", "row_id"))
             self._reject(library.rejected.with_columns(file_id=pl.lit(file_id, dtype=pl.Int64)), [file])
             self._record(library.report, rows_new=new.height, rows_known=matched.height - new.height)
 
@@ -380,7 +380,7 @@ def forget_import(transaction: Transaction, import_id: int) -> ImportReport:
             table,
             orphans.sort("import_id", "file_id")
             .unique("row_id", keep="first", maintain_order=True)
-            .select("row_id", "import_id", "file_id"),
+            .select("row_id", "import_id", "file_id", "row_number"),
             on=["row_id"],
         )
     transaction.delete_rows(raw.ToldRows, lost_files)

@@ -1,0 +1,645 @@
+"""From source rows to plays.
+
+`assign_rows` decides over the whole history which source rows tell of one play, `decide_plays` gives each play its
+instants, session and flags, `play_sources` keeps the lineage, `days` the version of each day, and `assemble_plays`
+adds the names for the days that are to be written. The first four see narrow frames only: a million rows of all
+columns cost more than a gigabyte, the narrow frame a third of one. Because they see the whole history, pairing,
+sessions and first plays never meet a partition's border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import polars as pl
+
+from spotify_assets.schemas.raw import SAYS
+from spotify_assets.transforms.hashing import as_identifier, as_text, text_hash, with_row_hash
+from spotify_assets.transforms.names import with_keys
+
+HISTORY_TABLE = "raw.streaming_history"
+
+HISTORY_COLUMNS = [
+    "listener",
+    "kind",
+    "ts",
+    "ms_played",
+    "reason_end",
+    "skipped",
+    "offline",
+    "offline_timestamp",
+    "row_id",
+    "occurrence",
+    "uri_hash",
+    "names_hash",
+    "title_hash",
+    "context_hash",
+    "says",
+]
+"""Columns of raw.streaming_history that the decisions need."""
+
+NAME_COLUMNS = ["names_hash", "track_name", "artist_name", "album_name"]
+"""Columns of raw.streaming_history that name what was played; one row for each names_hash is enough."""
+
+WRITTEN_COLUMNS = [
+    "row_id",
+    "track_uri",
+    "track_id",
+    "track_name",
+    "artist_name",
+    "album_name",
+    "episode_uri",
+    "episode_name",
+    "show_name",
+    "audiobook_uri",
+    "audiobook_name",
+    "chapter_name",
+    "reason_start",
+    "reason_end",
+    "platform",
+    "conn_country",
+    "shuffle",
+    "offline",
+    "incognito_mode",
+]
+"""Columns of raw.streaming_history that clean.plays shows of the winning row."""
+
+STREAM_MS = 30_000
+SCROBBLE_MS = 240_000
+SCROBBLE_LENGTH_MS = 30_000
+SKIP_REASONS = ("fwdbtn", "backbtn")
+FINISHED_REASON = "trackdone"
+OFFLINE_SYNC_LIMIT = timedelta(days=30)
+OFFLINE_CLOCK_TOLERANCE = timedelta(hours=1)
+
+# A change of the rules below that gives other rows must raise this: it stands in every day's version.
+_RULES_VERSION = 1
+
+
+def _tells(*names: str) -> pl.Expr:
+    return (pl.col("says") & sum(SAYS[name] for name in names)) != 0
+
+
+def names(told: pl.LazyFrame) -> pl.LazyFrame:
+    """One row for each names_hash: its names and keys, and a number for each key.
+
+    Args:
+        told: NAME_COLUMNS of raw.streaming_history; repetitions do not matter.
+
+    Returns:
+        names_hash, track_name, artist_name, album_name, track_key, artist_key, album_key; track_number,
+        artist_number, album_number (equal for equal keys, NULL for none).
+    """
+    distinct = told.filter(pl.col("names_hash").is_not_null()).unique("names_hash")
+    numbers = {f"{name}_number": pl.col(f"{name}_key").rank("dense") for name in ("track", "artist", "album")}
+    return with_keys(distinct).with_columns(**numbers)
+
+
+_ASSIGNED = ["row_id", "winner_row_id", "rule", "copies"]
+
+
+def assign_rows(history: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
+    """Which source rows tell of one play.
+
+    Args:
+        history: raw.streaming_history with HISTORY_COLUMNS.
+        names: Result of `names`.
+
+    Returns:
+        row_id, winner_row_id, rule (see clean.play_sources) and copies (of the play, on every row of it).
+
+    Rows with equal listener, kind, ts and ms_played are one play when their URIs are equal; a row without URI joins
+    the row with its creator and title. Two different tracks are two plays, however close. An account-data row is the
+    extended row of the same minute, ms_played, creator and title, one to one.
+    """
+    rows = _once(_with_bucket(history))
+    single = rows.filter("is_single")
+    crowded = _once(_with_standing(_grouped(_once(rows.filter(~pl.col("is_single"))))))
+    candidates = crowded.filter("is_candidate")
+    told_last = _artists_told_last(pl.concat([single.select(_NAMED), candidates.select(_NAMED)]), candidates, names)
+    shown = [*_ASSIGNED, "is_basic", "ts", "title"]
+    settled = single.with_columns(winner_row_id="row_id", rule=pl.lit("winner"), copies=pl.lit(1, dtype=pl.Int64))
+    ranked = _ranked(crowded.join(told_last, on=["listener_number", "names_hash"], how="left"))
+    assigned = _once(pl.concat([settled.select(shown), ranked.select(shown)]))
+    is_basic = pl.col("is_basic")
+    extended, basic = assigned.filter(~is_basic), _once(assigned.filter(is_basic))
+    return pl.concat([extended.select(_ASSIGNED), _join_basic_to_extended(basic, extended).select(_ASSIGNED)])
+
+
+def _once(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Compute what several branches need before they part.
+
+    Left to the optimizer each branch got its own filters and columns pushed down to the source and computed the
+    whole way again: sixteen seconds for a million rows instead of one.
+    """
+    return frame.collect().lazy()
+
+
+def _bits(column: str) -> pl.Expr:
+    return pl.col(column).reinterpret(signed=True)
+
+
+def _with_bucket(history: pl.LazyFrame) -> pl.LazyFrame:
+    """The columns that decide what is one play, and two hashes.
+
+    bucket: equal for equal listener, kind, ts and ms_played. title: equal for equal listener, minute, ms_played,
+    creator and title, by which account data and extended history meet.
+    """
+    rows = history.select(
+        "row_id",
+        "ts",
+        "uri_hash",
+        "names_hash",
+        "title_hash",
+        "context_hash",
+        "occurrence",
+        "says",
+        "ms_played",
+        is_basic=pl.col("kind") == "basic",
+        # Numbers serve this run alone: Polars may hash texts otherwise in its next release.
+        listener_number=pl.col("listener").hash().reinterpret(signed=True),
+        minute=pl.col("ts").to_physical() // 60_000_000,
+    )
+    rows = with_row_hash(rows, "bucket", map(pl.col, ("listener_number", "is_basic", "ts", "ms_played")))
+    rows = with_row_hash(rows, "title", map(pl.col, ("listener_number", "minute", "ms_played", "title_hash")))
+    return rows.drop("minute", "ms_played").with_columns(
+        pl.when(pl.col("title_hash").is_not_null()).then("title"), is_single=pl.col("bucket").is_unique()
+    )
+
+
+def _grouped(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add `play`, equal for rows of one play, and `repetition`, which of its repetitions in an export a row is.
+
+    `repetition` is NULL for a row without URI that rows with URI tell better: such rows are numbered from 1 by their
+    title, so that numbers up to the count of what is told with URIs say nothing new. Where several URIs bear one
+    title, rows without URI join the smallest: any rule will do that does not depend on the order of the imports.
+    """
+    has_uri = pl.col("uri_hash").is_not_null()
+    with_uri = rows.filter(has_uri)
+    told_times = with_uri.group_by("bucket", "uri_hash").agg(told_times=pl.col("occurrence").n_unique().cast(pl.Int64))
+    adopters = (
+        with_uri.filter(pl.col("title_hash").is_not_null())
+        .select("bucket", "title_hash", "uri_hash")
+        .unique()
+        .join(told_times, on=["bucket", "uri_hash"], how="inner")
+        .group_by("bucket", "title_hash")
+        .agg(adopting_uri=pl.col("uri_hash").min(), told_times=pl.col("told_times").sum())
+    )
+    surplus = pl.col("occurrence") - pl.col("told_times")
+    rows = rows.join(adopters, on=["bucket", "title_hash"], how="left").with_columns(
+        has_uri=has_uri,
+        uri=pl.coalesce("uri_hash", "adopting_uri"),
+        # Below zero, lest the first row of the surplus be taken for the first row with URI.
+        repetition=pl.when(has_uri | pl.col("adopting_uri").is_null())
+        .then("occurrence")
+        .otherwise(pl.when(surplus > 0).then(-surplus)),
+    )
+    title = pl.when(pl.col("uri").is_null()).then("title_hash")
+    return with_row_hash(rows, "play", (_bits("bucket"), pl.col("uri"), title))
+
+
+def _with_standing(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add `standing`, how well a row tells its play, and whether no row of the play tells more.
+
+    Only such candidates are stored in whatever order the exports came; a row that another one outdoes is not stored
+    when it comes later. What decides between candidates must therefore be taken from candidates alone.
+    """
+    # Old account data tells podcasts as tracks of an artist.
+    is_named_by_kind = _tells("episode_name", "show_name", "audiobook_name", "chapter_name")
+    standing = (
+        pl.col("has_uri").cast(pl.Int64) * 1000
+        + is_named_by_kind.cast(pl.Int64) * 100
+        + pl.col("says").bitwise_count_ones().cast(pl.Int64)
+    )
+    rows = rows.with_columns(standing=standing)
+    return rows.with_columns(is_candidate=pl.col("standing") == pl.col("standing").max().over("play"))
+
+
+_NAMED = ["listener_number", "names_hash", "ts"]
+
+
+def _artists_told_last(told: pl.LazyFrame, candidates: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
+    """When the artists were told of last, for the names between which candidates for one play differ.
+
+    After an artist was renamed the name in the newer export, which reaches further, wins for all of the artist's
+    plays.
+    """
+    contended = candidates.filter(pl.col("names_hash").min().over("play") != pl.col("names_hash").max().over("play"))
+    artists = (
+        names.join(contended.select("names_hash").unique(), on="names_hash", how="semi").select("artist_name").unique()
+    )
+    named = names.join(artists, on="artist_name", how="semi").select("names_hash", "artist_name")
+    return (
+        told.join(named, on="names_hash", how="inner")
+        .group_by("listener_number", "artist_name", "names_hash")
+        .agg(pl.col("ts").max())
+        .select(
+            "listener_number",
+            "names_hash",
+            "artist_name",
+            told_last=pl.col("ts").max().over("listener_number", "artist_name"),
+        )
+    )
+
+
+def _ranked(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Choose the winner of each play and tell its copies from rows that say less."""
+    descending = {"standing": True, "told_last": True}
+    by = ["standing", "told_last", "artist_name", "names_hash", "context_hash", "row_id"]
+    ranked = rows.sort(by, descending=[descending.get(name, False) for name in by], nulls_last=True).with_columns(
+        winner_row_id=pl.col("row_id").first().over("play"),
+        is_first=pl.struct("play", "repetition").is_first_distinct(),
+        title=pl.col("title").first().over("play"),
+    )
+    is_copy = pl.col("is_first") & pl.col("repetition").is_not_null()
+    return ranked.with_columns(
+        rule=pl.when(pl.col("row_id") == pl.col("winner_row_id"))
+        .then(pl.lit("winner"))
+        .when(is_copy)
+        .then(pl.lit("copy"))
+        .otherwise(pl.lit("superseded")),
+        copies=is_copy.sum().over("play").cast(pl.Int64),
+    )
+
+
+def _join_basic_to_extended(basic: pl.LazyFrame, extended: pl.LazyFrame) -> pl.LazyFrame:
+    """Pair the repetitions of account-data plays with those of extended plays, one to one."""
+    number = pl.int_range(pl.len()).over("title").alias("number")
+    is_repetition = pl.col("rule") != "superseded"
+    claimable = (
+        extended.filter(is_repetition)
+        .join(basic.select("title").drop_nulls().unique(), on="title", how="semi")
+        .sort("ts", "winner_row_id", "row_id")
+        .select("title", number, extended_winner_row_id="winner_row_id", extended_copies="copies")
+    )
+    paired = (
+        basic.filter(is_repetition & pl.col("title").is_not_null())
+        # The winner stays free the longest: what is left over must still have one.
+        .sort(pl.col("rule") == "winner", "row_id")
+        .with_columns(number)
+        .join(claimable, on=["title", "number"], how="inner")
+        .select("row_id", "winner_row_id", "extended_winner_row_id", "extended_copies")
+    )
+    plays_paired = paired.group_by("winner_row_id").agg(
+        paired_rows=pl.len().cast(pl.Int64),
+        first_extended=pl.col("extended_winner_row_id").sort_by("row_id").first(),
+        first_extended_copies=pl.col("extended_copies").sort_by("row_id").first(),
+    )
+    # Superseded rows of a play that is paired whole go where its first repetition goes.
+    is_paired_whole = pl.col("paired_rows") == pl.col("copies")
+    return (
+        basic.join(plays_paired, on="winner_row_id", how="left")
+        .join(paired.drop("winner_row_id"), on="row_id", how="left")
+        .with_columns(
+            goes_to=pl.coalesce("extended_winner_row_id", pl.when(is_paired_whole).then("first_extended")),
+            goes_to_copies=pl.coalesce("extended_copies", pl.when(is_paired_whole).then("first_extended_copies")),
+        )
+        .with_columns(
+            winner_row_id=pl.coalesce("goes_to", "winner_row_id"),
+            rule=pl.when(pl.col("goes_to").is_not_null()).then(pl.lit("basic_of_extended")).otherwise("rule"),
+            copies=pl.coalesce("goes_to_copies", pl.col("copies") - pl.col("paired_rows").fill_null(0)),
+        )
+    )
+
+
+def decide_plays(
+    history: pl.LazyFrame,
+    assigned: pl.LazyFrame,
+    names: pl.LazyFrame,
+    *,
+    zones: Mapping[str, str],
+    session_gap_minutes: int,
+) -> pl.LazyFrame:
+    """All that is known of each play but its texts.
+
+    Args:
+        history: raw.streaming_history with HISTORY_COLUMNS.
+        assigned: Result of `assign_rows`.
+        names: Result of `names`.
+        zones: IANA time zone of each listener.
+        session_gap_minutes: Silence from the latest end so far to the next start that ends a session.
+
+    Returns:
+        One row for each play: row_id, ts and names_hash of the winner, the columns of clean.plays that need no text,
+        and play_hash (UInt64 over all that the play says).
+    """
+    winners = assigned.filter(pl.col("rule") == "winner").select("row_id", "copies")
+    numbers = names.select("names_hash", *_NUMBERS)
+    # Only what is decided on goes through the sort: each column that passes it costs as much as most of the rules.
+    plays = (
+        _with_instants(history.join(winners, on="row_id", how="inner").join(numbers, on="names_hash", how="left"))
+        .with_columns(
+            listener_hash=_text_hashes("listener", zones),
+            is_basic=pl.col("kind") == "basic",
+            content=_content(),
+            is_skip=_is_skip(),
+            is_finished=pl.col("reason_end") == FINISHED_REASON,
+        )
+        .with_columns(pl.when(pl.col("content") == _TRACK).then(pl.col(*_NUMBERS)))
+    )
+    identity = map(pl.col, ("is_basic", "listener_hash", "ts", "ms_played", "uri_hash", "names_hash"))
+    plays = with_row_hash(plays, "play_id", identity).with_columns(as_identifier(pl.col("play_id")))
+    plays = (
+        plays.select(*_DECIDED)
+        # Of plays of one instant the title decides which was first: a play's id is another in every key generation.
+        .sort("listener_hash", "ended_at", "started_at", "title_hash", "play_id")
+        .with_columns(**_local_times(zones))
+        .with_columns(played_on=pl.col("ended_at_local").dt.date())
+    )
+    plays = _with_first_plays(_with_sessions(plays, session_gap_minutes)).with_columns(
+        is_stream=pl.col("ms_played") >= STREAM_MS, is_scrobble=_is_scrobble()
+    )
+    hashed = (
+        "play_id",
+        "started_at",
+        "ended_at",
+        "started_at_local",
+        "ended_at_local",
+        "session_id",
+        "session_started_on",
+        "is_first_play_of_track",
+        "is_first_play_of_artist",
+        "is_first_play_of_album",
+        "context_hash",
+        "is_skip",
+        "is_scrobble",
+        "copies",
+    )
+    return with_row_hash(plays, "play_hash", map(pl.col, hashed), salt=_RULES_VERSION).select(
+        "row_id",
+        "ts",
+        "names_hash",
+        "listener",
+        "play_id",
+        "played_on",
+        "started_at",
+        "ended_at",
+        "started_at_local",
+        "ended_at_local",
+        "ms_played",
+        pl.lit(False).alias("is_ms_played_estimated"),
+        pl.col("content").replace_strict(dict(enumerate(CONTENT_TYPES)), return_dtype=pl.String).alias("content_type"),
+        "session_id",
+        "session_started_on",
+        "is_first_play_of_track",
+        "is_first_play_of_artist",
+        "is_first_play_of_album",
+        "is_skip",
+        "is_stream",
+        "is_scrobble",
+        "is_finished",
+        pl.when("is_basic").then(pl.lit("basic")).otherwise(pl.lit("extended")).alias("source"),
+        "copies",
+        "play_hash",
+    )
+
+
+CONTENT_TYPES = ("track", "episode", "audiobook", "unknown")
+_TRACK, _EPISODE, _AUDIOBOOK, _UNKNOWN = range(4)
+
+_NUMBERS = ["track_number", "artist_number", "album_number"]
+_DECIDED = [
+    "row_id",
+    "ts",
+    "names_hash",
+    "title_hash",
+    "listener",
+    "listener_hash",
+    "play_id",
+    "started_at",
+    "ended_at",
+    "ms_played",
+    "content",
+    *_NUMBERS,
+    "is_skip",
+    "is_finished",
+    "is_basic",
+    "context_hash",
+    "copies",
+]
+
+
+def _with_instants(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Add started_at and ended_at. An offline play was written at its sync; its own clock tells when it began."""
+    told = pl.col("offline_timestamp")
+    milliseconds = pl.when(told > 100_000_000_000).then(told).when(told >= 1_000_000_000).then(told * 1000)
+    # Junk beyond the year 2286 would overflow the conversion.
+    begun = pl.from_epoch(pl.when(milliseconds < 10_000_000_000_000).then(milliseconds), time_unit="ms")
+    ts, start = pl.col("ts"), pl.col("started_at")
+    is_true = (
+        pl.col("offline") & (start >= ts - OFFLINE_SYNC_LIMIT) & (start <= ts + OFFLINE_CLOCK_TOLERANCE)
+    ).fill_null(False)
+    played = pl.duration(milliseconds=pl.col("ms_played"))
+    return (
+        rows.with_columns(started_at=begun.dt.replace_time_zone("UTC").cast(pl.Datetime("us", "UTC")))
+        .with_columns(pl.when(is_true).then(start))
+        .with_columns(
+            started_at=start.fill_null(ts - played),
+            ended_at=pl.when(start.is_null()).then(ts).otherwise(start + played),
+        )
+    )
+
+
+def _by_listener(zones: Mapping[str, str], of_zone) -> pl.Expr:
+    """An expression that differs by the listener's zone."""
+    listeners: dict[str, list[str]] = {}
+    for listener, zone in zones.items():
+        listeners.setdefault(zone, []).append(listener)
+    if len(listeners) < 2:
+        return of_zone(next(iter(listeners), "UTC"))
+    cases = [pl.when(pl.col("listener").is_in(names)).then(of_zone(zone)) for zone, names in listeners.items()]
+    return pl.coalesce(cases)
+
+
+def _local_times(zones: Mapping[str, str]) -> dict[str, pl.Expr]:
+    return {
+        f"{name}_local": _by_listener(
+            zones, lambda zone, name=name: pl.col(name).dt.convert_time_zone(zone).dt.replace_time_zone(None)
+        )
+        for name in ("started_at", "ended_at")
+    }
+
+
+def _text_hashes(column: str, values: Mapping[str, str]) -> pl.Expr:
+    hashes = {value: text_hash(value) for value in values}
+    if not hashes:
+        return pl.lit(None, dtype=pl.Int64)
+    return pl.col(column).replace_strict(hashes, return_dtype=pl.Int64)
+
+
+def _content() -> pl.Expr:
+    """Index into CONTENT_TYPES."""
+    # A URI is the surer sign: rows of one kind were seen with names of another.
+    signs = (
+        (_TRACK, ("track_uri",)),
+        (_EPISODE, ("episode_uri",)),
+        (_AUDIOBOOK, ("audiobook_uri", "chapter_uri")),
+        (_TRACK, ("track_name", "artist_name", "album_name")),
+        (_EPISODE, ("episode_name", "show_name")),
+        (_AUDIOBOOK, ("audiobook_name", "author_name", "chapter_name")),
+    )
+    shown = [pl.when(_tells(*fields)).then(pl.lit(content, dtype=pl.Int8)) for content, fields in signs]
+    return pl.coalesce(*shown, pl.lit(_UNKNOWN, dtype=pl.Int8))
+
+
+def _is_skip() -> pl.Expr:
+    # For years `skipped` was NULL or always false, so that the reason is the better witness; alone it must do.
+    is_skip = pl.col("skipped").fill_null(False) | pl.col("reason_end").is_in(SKIP_REASONS)
+    return pl.coalesce(is_skip, "skipped")
+
+
+def _is_scrobble() -> pl.Expr:
+    played, finished = pl.col("ms_played"), pl.col("is_finished")
+    # A track's length is the same for all listeners of the home.
+    length = pl.when(finished).then(played).max().over("track_number")
+    length = pl.when(pl.col("track_number").is_not_null()).then(length)
+    is_long = length > SCROBBLE_LENGTH_MS
+    # Half of any length over 30 s is over 15 s: a shorter play is none of half a track, however long that is.
+    is_half = pl.when(played * 2 <= SCROBBLE_LENGTH_MS).then(False).otherwise(played * 2 >= length)
+    return (played >= SCROBBLE_MS) | (is_long & is_half) | (is_long & finished)
+
+
+def _with_sessions(plays: pl.LazyFrame, session_gap_minutes: int) -> pl.LazyFrame:
+    """Add session_id and session_started_on to plays in the order of their ends.
+
+    A session ends where all that is still to come starts at least the gap after the latest end so far. Told from the
+    ends this is the rule that walks from start to start, and the order serves the first plays as well.
+    """
+    gap = timedelta(minutes=session_gap_minutes)
+    next_start = pl.col("next_start")
+    earliest = plays.with_columns(next_start=pl.col("started_at").cum_min(reverse=True).over("listener_hash"))
+    begins = (pl.col("listener_hash") != pl.col("listener_hash").shift(1)) | (
+        next_start - pl.col("ended_at").shift(1) >= gap
+    )
+    begun = earliest.with_columns(
+        begins=begins.fill_null(True),
+        # The play that starts next need not be the one that ends next.
+        next_day=pl.when(pl.col("started_at") == next_start).then("played_on").backward_fill(),
+    ).with_columns(
+        session_started_at=pl.when("begins").then(next_start).forward_fill(),
+        session_started_on=pl.when("begins").then("next_day").forward_fill(),
+    )
+    return with_row_hash(begun, "session_id", map(pl.col, ("listener_hash", "session_started_at"))).with_columns(
+        as_identifier(pl.col("session_id"))
+    )
+
+
+def _with_first_plays(plays: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the flags of first plays to plays in the order of listeners and ends."""
+
+    def first(number: str) -> pl.Expr:
+        of_listener = pl.struct("listener_hash", number)
+        known = pl.when(pl.col(number).is_not_null()).then(of_listener.is_first_distinct())
+        return pl.when(pl.col("content") == _TRACK).then(known).otherwise(False)
+
+    return plays.with_columns(
+        is_first_play_of_track=first("track_number"),
+        is_first_play_of_artist=first("artist_number"),
+        is_first_play_of_album=first("album_number"),
+    )
+
+
+def play_sources(assigned: pl.LazyFrame, plays: pl.LazyFrame) -> pl.LazyFrame:
+    """clean.play_sources from the results of `assign_rows` and `decide_plays`."""
+    return assigned.join(
+        plays.select("play_id", "listener", "played_on", winner_row_id="row_id"),
+        on="winner_row_id",
+        how="inner",
+    ).select(
+        "play_id",
+        pl.lit(HISTORY_TABLE).alias("source_table"),
+        pl.col("row_id").alias("source_row"),
+        "rule",
+        "listener",
+        "played_on",
+    )
+
+
+def days(plays: pl.LazyFrame, sources: pl.LazyFrame, *, today: Mapping[str, date]) -> pl.LazyFrame:
+    """clean.days: every day of each listener from the first play to today, with the versions of its rows.
+
+    Args:
+        plays: Result of `decide_plays`.
+        sources: Result of `play_sources`.
+        today: Local date of each listener.
+    """
+    counted = plays.group_by("listener", "played_on").agg(
+        plays=pl.len().cast(pl.Int64), plays_hash=pl.col("play_hash").sum()
+    )
+    begun = (
+        plays.filter(pl.col("session_started_on") != pl.col("played_on"))
+        .group_by("listener", played_on="session_started_on")
+        .agg(begun_hash=pl.col("play_hash").sum())
+    )
+    rules = pl.col("rule").replace_strict(
+        {"winner": 0, "copy": 1, "superseded": 2, "basic_of_extended": 3}, return_dtype=pl.Int64
+    )
+    told = (
+        with_row_hash(sources, "sources_hash", (pl.col("play_id"), pl.col("source_row"), rules))
+        .group_by("listener", "played_on")
+        .agg(pl.col("sources_hash").sum())
+    )
+    current = pl.LazyFrame(
+        {"listener": list(today), "today": list(today.values())},
+        schema={"listener": pl.String, "today": pl.Date},
+    )
+    every_day = (
+        plays.group_by("listener")
+        .agg(first=pl.col("played_on").min(), last=pl.col("played_on").max())
+        .join(current, on="listener", how="left")
+        .select("listener", played_on=pl.date_ranges("first", pl.max_horizontal("last", "today")))
+        .explode("played_on", empty_as_null=False)
+    )
+    zero = pl.lit(0, dtype=pl.UInt64)
+    versioned = (
+        every_day.join(counted, on=["listener", "played_on"], how="left")
+        .join(begun, on=["listener", "played_on"], how="left")
+        .join(told, on=["listener", "played_on"], how="left")
+        .with_columns(pl.col("plays_hash", "begun_hash", "sources_hash").fill_null(zero), pl.col("plays").fill_null(0))
+    )
+    told_hashes = (pl.col(name).reinterpret(signed=True) for name in ("plays_hash", "begun_hash"))
+    return (
+        with_row_hash(versioned, "version", (*told_hashes, pl.col("plays")))
+        .select(
+            "listener",
+            "played_on",
+            *(as_text(pl.col(name)) for name in ("version", "plays_hash", "sources_hash")),
+            "plays",
+        )
+        .sort("listener", "played_on")
+    )
+
+
+def changed_days(new: pl.LazyFrame, old: pl.LazyFrame, hash_column: str) -> pl.LazyFrame:
+    """The dates (column played_on) on which `hash_column` of clean.days differs, days that came or went included."""
+    key = ["listener", "played_on"]
+    both = new.select(*key, hash_column).join(
+        old.select(*key, hash_column), on=key, how="full", coalesce=True, suffix="_old"
+    )
+    differs = pl.col(hash_column).ne_missing(pl.col(f"{hash_column}_old"))
+    return both.filter(differs).select("played_on").unique().sort("played_on")
+
+
+def assemble_plays(plays: pl.LazyFrame, rows: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
+    """clean.plays for some of the plays.
+
+    Args:
+        plays: Rows of `decide_plays`.
+        rows: Their winning rows, WRITTEN_COLUMNS of raw.streaming_history.
+        names: Result of `names`.
+    """
+    keys = ("track_key", "artist_key", "album_key")
+    return (
+        plays.join(rows, on="row_id", how="inner")
+        .join(names.select("names_hash", *keys), on="names_hash", how="left")
+        .with_columns(
+            pl.when(pl.col("content_type") == "track").then(pl.col(*keys)),
+            episode_id=pl.col("episode_uri").str.extract(r"^spotify:episode:([0-9A-Za-z]{22})$"),
+            audiobook_id=pl.col("audiobook_uri").str.extract(r"([0-9A-Za-z]{22})$"),
+            country=pl.col("conn_country"),
+            is_shuffle=pl.col("shuffle"),
+            is_offline=pl.col("offline"),
+            is_incognito=pl.col("incognito_mode"),
+        )
+    )
