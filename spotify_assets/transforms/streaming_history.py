@@ -13,6 +13,7 @@ stored row of its number says all that it says; else it is stored beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import polars as pl
 
@@ -31,6 +32,7 @@ _SLOT = ["play", "occurrence"]
 _DECISION = ["row_id", "is_new", "occurrence", "told_row_id"]
 
 
+@cache
 def says() -> pl.Expr:
     """Bit mask of the fields that a row of raw.streaming_history tells (`schemas.raw.SAYS`)."""
     offline = pl.col("offline").fill_null(False)
