@@ -146,7 +146,7 @@ def test_a_row_that_is_damaged_is_named_with_its_number(tmp_path: Path, run: Run
     assert result.returncode == 3
     assert "1 new rows" in result.stdout
     assert "Streaming_History_Audio_2024.json" in result.stderr
-    assert "row 2" in result.stderr
+    assert "Row 2" in result.stderr
 
 
 def test_two_accounts_in_one_folder_are_told_apart_and_neither_is_taken(tmp_path: Path, run: Run) -> None:
@@ -216,3 +216,10 @@ def test_a_run_of_the_command_line_stands_in_the_home_s_dagster_instance(tmp_pat
         partitions = instance.get_materialized_partitions(dg.AssetKey(["daily", "listening"]))
     assert jobs == ["daily", "import_exports"]
     assert DAY.isoformat() in partitions
+
+
+def test_a_play_that_a_wrong_clock_dated_tomorrow_waits_for_its_day(tmp_path: Path, run: Run) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(hours=23, minutes=59)
+    result = run("import", history(tmp_path / "export", row(), row(ts=tomorrow.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+    assert result.returncode == 0, result.stderr
+    assert "2 new rows" in result.stdout

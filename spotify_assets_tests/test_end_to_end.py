@@ -259,7 +259,7 @@ def test_personal_fields_are_nowhere_in_the_home(demo_home: Path) -> None:
 def test_the_mirror_holds_what_the_lakehouse_holds(demo_home: Path) -> None:
     settings = settings_of(demo_home)
     for declared in tables():
-        if not declared.layout.mirrored:
+        if not declared.layout.mirrored or not declared.__module__.startswith("spotify_assets."):
             continue
         folder = settings.paths.mirror_folder / "current" / declared.layout.schema / declared.layout.table
         mirrored = duckdb.sql(f"select count(*) from read_parquet('{folder}/**/*.parquet')").fetchall()[0]

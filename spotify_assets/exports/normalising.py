@@ -68,7 +68,9 @@ _NAMES = (
     *("show_name", "audiobook_name", "author_name", "chapter_name"),
 )
 _URIS = ("track_uri", "episode_uri", "chapter_uri", "audiobook_uri")
-_CIRCUMSTANCES = (*("reason_start", "reason_end", "platform", "conn_country"), *_FLAGS, "unknown_keys")
+_CIRCUMSTANCES = ("reason_start", "reason_end", "platform", "conn_country", "shuffle", "offline", "incognito_mode")
+"""What `context_hash` is about, beside the URIs. `skipped` and `offline_timestamp` are left out: Spotify writes null,
+false, 0 or a time there by turns, which says nothing, and a row must have one hash whatever year it was exported in."""
 
 EARLIEST_YEAR = 2006
 """Spotify was founded in 2006; an earlier `ts` is a broken clock."""
@@ -270,19 +272,13 @@ def hash_tables() -> tuple[str, ...]:
         f"""
         CREATE OR REPLACE TEMP TABLE circumstances AS
         SELECT *, hash({", ".join(_CIRCUMSTANCES)}) AS lookup,
-               {_hash("'circumstances ' || " + _joined((*_CIRCUMSTANCES, "has_offline_timestamp")))}
-            AS circumstances_hash
-        FROM (SELECT DISTINCT {", ".join(_CIRCUMSTANCES)}, offline_timestamp IS NOT NULL AS has_offline_timestamp
-              FROM told WHERE reason IS NULL)""",
+               {_hash("'circumstances ' || " + _joined(_CIRCUMSTANCES))} AS circumstances_hash
+        FROM (SELECT DISTINCT {", ".join(_CIRCUMSTANCES)} FROM told WHERE reason IS NULL)""",
     )
 
 
 def accepted_query() -> str:
-    """Accepted rows with their hashes; `position` is the place of the row in `told`. In no order.
-
-    `context_hash` is the exclusive or of two hashes and the offline timestamp: the timestamp is different in nearly
-    every row, and a hash over all of it would have to be taken a million times.
-    """
+    """Accepted rows with their hashes; `position` is the place of the row in `told`. In no order."""
     words = (*_NAMES, *_URIS)
     told = [
         *("part", "number", "ts", "ms_played"),
@@ -301,11 +297,10 @@ def accepted_query() -> str:
     return f"""
         SELECT told.rowid AS position, {", ".join(f"told.{column}" for column in told)},
                uri_hash, names_hash, title_hash,
-               xor(xor(uris_hash, circumstances_hash), coalesce(told.offline_timestamp, 0)) AS context_hash
+               xor(uris_hash, circumstances_hash) AS context_hash
         FROM told
         JOIN wordings ON {same("wordings", words)}
         JOIN circumstances ON {same("circumstances", _CIRCUMSTANCES)}
-            AND (told.offline_timestamp IS NOT NULL) = has_offline_timestamp
         WHERE told.reason IS NULL"""
 
 

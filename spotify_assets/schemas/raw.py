@@ -36,7 +36,7 @@ SAYS: dict[str, int] = {
         )
     )
 }
-"""Bits of `raw.streaming_history.says`: which fields a row tells. `skipped` counts only when it is true and
+"""Bits of `raw.streaming_history.says`: which fields a row tells. `skipped` counts only when it is true or no reason is told, and
 `offline_timestamp` only on offline plays: for years Spotify wrote null, false or 0 there by turns, which says nothing
 and would make every row of a later export look as if it knew more."""
 
@@ -91,14 +91,14 @@ class StreamingHistory(Table):
     file_id = whole_number("The file that told this row first (raw.imports).")
     row_number = whole_number("Position of the row in that file, from 1.", minimum=1)
     occurrence = whole_number(
-        "Which of the rows with equal listener, kind, ts and ms_played it is, from 1; a row that says more about the "
-        "same play than a stored one bears that one's number.",
+        "Which repetition of its play in its export it is, from 1; a row that says more about the same play than a "
+        "stored one bears that one's number.",
         minimum=1,
     )
     uri_hash = whole_number("Hash of the row's URI; NULL without one.", nullable=True)
     names_hash = whole_number("Hash of all names of the row; NULL without any.", nullable=True)
     title_hash = whole_number("Hash of the case-folded creator and title; NULL without both.", nullable=True)
-    context_hash = whole_number("Hash of all that the row says besides instants, names and URIs.")
+    context_hash = whole_number("Hash of the URIs, reasons, platform, country and flags (not of skipped, see SAYS).")
     says = whole_number("Bit mask of the fields that the row tells (`SAYS`).", minimum=0)
 
 

@@ -37,7 +37,8 @@ def says() -> pl.Expr:
     """Bit mask of the fields that a row of raw.streaming_history tells (`schemas.raw.SAYS`)."""
     offline = pl.col("offline").fill_null(False)
     tells = {name: pl.col(name).is_not_null() for name in SAYS}
-    tells["skipped"] = pl.col("skipped").fill_null(False)
+    # Where no reason is told, a mark of false is all that is known of a skip.
+    tells["skipped"] = pl.col("skipped") | (pl.col("skipped").is_not_null() & pl.col("reason_end").is_null())
     tells["offline_timestamp"] = offline & (pl.col("offline_timestamp").fill_null(0) >= 1_000_000_000)
     return pl.sum_horizontal(
         pl.when(told).then(pl.lit(SAYS[name], dtype=pl.Int64)).otherwise(pl.lit(0, dtype=pl.Int64))
@@ -57,8 +58,10 @@ def match_export(incoming: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
         For each incoming row: row_id, is_new, occurrence, told_row_id (itself when it is new, else the stored row
         that says all that it says).
     """
-    incoming = _identified(incoming).select(_COLUMNS)
-    stored = _identified(stored).select("occurrence", *_COLUMNS)
+    told = ["row_id", *_BUCKET_OF, *_TOLD]
+    both = _identified(pl.concat([incoming.select(told), stored.select(told)]))
+    stored = both.slice(incoming.height).with_columns(stored["occurrence"])
+    incoming = both.head(incoming.height)
 
     # Nearly every bucket holds one row of an export, and nothing or these very words are stored of it; in most of
     # the others one number at most of its play is stored. Only the rest is worth the steps of `_number`.
@@ -98,7 +101,7 @@ def _identified(rows: pl.DataFrame) -> pl.DataFrame:
         "telling": (uri, pl.col("names_hash"), _bits("reasons"), pl.col("says")),
     }.items():
         hashed = with_row_hash(hashed, name, (_bits("bucket"), *columns))
-    return hashed.with_columns(pl.when(title.is_not_null()).then(pl.col("title"))).collect()
+    return hashed.with_columns(pl.when(title.is_not_null()).then(pl.col("title"))).select(_COLUMNS).collect()
 
 
 def _bits(column: str) -> pl.Expr:
@@ -165,14 +168,15 @@ def _decide(incoming: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """Which of the numbered rows a stored row says already."""
     if stored.is_empty():
         return incoming.with_columns(is_new=pl.lit(True), told_row_id="row_id").select(_DECISION)
-    same_play = incoming.join(stored, on=_SLOT, how="inner", suffix="_stored")
-    # Rows without URI may be told by the rows that bear their title and have one: the n-th of them is their number n.
     titled = stored.filter((pl.col("told_by") == _BY_URI) & pl.col("title").is_not_null())
+    # Rows without URI may be told by the rows that bear their title and have one: the n-th of them is their number n.
     repetitions = titled.select("title", *_SLOT).unique().sort("title", *_SLOT).with_row_index("number")
     repetitions = repetitions.with_columns(
         number=(pl.col("number") - pl.col("number").min().over("title") + 1).cast(pl.Int64)
     )
-    same_title = incoming.filter(pl.col("told_by") == _BY_TITLE).join(
+    without_uri = pl.col("told_by") == _BY_TITLE
+    same_number = incoming.join(stored, on=_SLOT, how="inner", suffix="_stored")
+    same_number_of_title = incoming.filter(without_uri).join(
         titled.join(repetitions, on=["title", *_SLOT], how="inner"),
         left_on=["title", "occurrence"],
         right_on=["title", "number"],
@@ -180,18 +184,28 @@ def _decide(incoming: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
         suffix="_stored",
         coalesce=False,
     )
-    known = (
-        pl.concat(
-            pairs.filter(_is_told_by_stored()).select("row_id", told_row_id="row_id_stored")
-            for pairs in (same_play, same_title)
-        )
-        .group_by("row_id")
-        .agg(pl.col("told_row_id").min())
-    )
+    known = _told_by(same_number, same_number_of_title)
+    # A row that adds nothing to the count is known by any row of its play: rows of one number need not come to stand
+    # beside each other again, and the same export would add them anew each time.
+    counted = pl.concat(pairs.select("row_id") for pairs in (same_number, same_number_of_title)).unique()
+    left = incoming.join(counted, on="row_id", how="semi").join(known, on="row_id", how="anti")
+    if not left.is_empty():
+        same_play = left.join(stored, on="play", how="inner", suffix="_stored")
+        same_title = left.filter(without_uri).join(titled, on="title", how="inner", suffix="_stored", coalesce=False)
+        known = pl.concat([known, _told_by(same_play, same_title)])
     return (
         incoming.join(known, on="row_id", how="left")
         .with_columns(is_new=pl.col("told_row_id").is_null(), told_row_id=pl.coalesce("told_row_id", "row_id"))
         .select(_DECISION)
+    )
+
+
+def _told_by(*pairs: pl.DataFrame) -> pl.DataFrame:
+    """row_id of the incoming rows that say nothing more than their stored partners, and told_row_id of one of these."""
+    return (
+        pl.concat(rows.filter(_is_told_by_stored()).select("row_id", told_row_id="row_id_stored") for rows in pairs)
+        .group_by("row_id")
+        .agg(pl.col("told_row_id").min())
     )
 
 

@@ -64,6 +64,7 @@ def assert_tidy(home: Path) -> None:
         "lakehouse.duckdb",
         "mirror",
         "run.lock",
+        "state.sqlite",
     ]
 
 

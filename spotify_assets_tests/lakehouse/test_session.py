@@ -15,14 +15,13 @@ from spotify_assets.lakehouse import (
     PublicationFailed,
     connect,
     current_session,
-    is_held,
     living_run,
     publish_if_changed,
     published_sequence,
     run_session,
 )
 from spotify_assets.settings import HomePaths
-from spotify_assets.state import State
+from spotify_assets.state import State, is_held
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.example import RawReadings, raw_readings, warehouse_in
 

@@ -41,12 +41,12 @@ _CONTEXT = (
     "platform",
     "conn_country",
     "shuffle",
-    "skipped",
     "offline",
-    "offline_timestamp",
     "incognito_mode",
     *_URIS,
 )
+"""What clean.plays shows of a row besides instants and names. `skipped` and `offline_timestamp` are left out: Spotify
+writes null, false or 0 there by turns, and what they mean is in is_skip and the instants."""
 
 
 def uri(name: str, kind: str = "track") -> str:

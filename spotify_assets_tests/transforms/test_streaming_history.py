@@ -145,3 +145,21 @@ def test_a_skip_and_the_clock_of_an_offline_play_are_news(told):
     lakehouse = Lakehouse()
     lakehouse.take([track(offline=told.get("offline"))])
     assert lakehouse.take([track(**told)]) == Taken(1, 1, 0)
+
+
+def test_the_mark_of_a_play_without_reason_is_news():
+    lakehouse = Lakehouse()
+    lakehouse.take([track(reason_end=None)])
+    assert lakehouse.take([track(reason_end=None, skipped=False)]) == Taken(1, 1, 0)
+    lakehouse.write()
+    assert lakehouse.plays.select("is_skip", "copies").rows() == [(False, 1)]
+
+
+def test_tellings_that_came_to_share_a_number_are_known_again():
+    episode = track(ms_played=31_000, name=None, artist=None, album=None, episode_name="Episode", show_name="Show")
+    split, mixed = basic(episode), basic(episode, mixed=True)
+    lakehouse = Lakehouse()
+    exports = [[mixed, split], [split, split]]
+    assert [lakehouse.take(rows).rows_new for rows in exports] == [2, 0]
+    assert [lakehouse.take(rows[::-1]).rows_new for rows in exports] == [0, 0]
+    assert lakehouse.take([split] * 3) == Taken(3, 1, 2)
