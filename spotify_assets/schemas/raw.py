@@ -36,9 +36,9 @@ SAYS: dict[str, int] = {
         )
     )
 }
-"""Bits of `raw.streaming_history.says`: which fields a row tells. `skipped` counts only when it is true or no reason is told, and
-`offline_timestamp` only on offline plays: for years Spotify wrote null, false or 0 there by turns, which says nothing
-and would make every row of a later export look as if it knew more."""
+"""Bits of `raw.streaming_history.says`: which fields a row tells. `skipped` counts only when it is true or no reason is
+told, and `offline_timestamp` only on offline plays: for years Spotify wrote null, false or 0 there by turns, which says
+nothing and would make every row of a later export look as if it knew more."""
 
 
 class StreamingHistory(Table):
