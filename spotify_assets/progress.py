@@ -6,9 +6,12 @@ The command line listens to draw its progress bar; in the Dagster UI nobody does
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 Listener = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: not known)."""
@@ -54,6 +57,17 @@ def stage(name: str) -> Iterator[None]:
         times = StageTimes(name, time.perf_counter() - wall, time.process_time() - processor)
         for listener in _stage_listeners:
             listener(times)
+
+
+def staged(name: str, items: Iterable[Item]) -> Iterator[Item]:
+    """Measure the making of each item as a stage, not what is done with it."""
+    making = iter(items)
+    while True:
+        with stage(name):
+            item = next(making, None)
+        if item is None:
+            return
+        yield item
 
 
 @contextmanager

@@ -32,6 +32,8 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool, Pool, StaticPool
 
+from spotify_assets import progress
+
 # Dagster asks the environment at every event whether to collect events and whether a range is planned by one event
 # for all its partitions. Neither can be said in dagster.yaml, and every process that writes events (webserver, daemon,
 # code server, run) loads this module because dagster.yaml names it: so this is the one place that reaches all of them.
@@ -111,6 +113,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
         if not _is_of_asset_events_of_one_run(events):
             super().store_event_batch(events)
             return
+        with progress.stage("event log"):
+            self._store_asset_events(events)
+
+    def _store_asset_events(self, events: Sequence[EventLogEntry]) -> None:
         rows = [self._event_to_row(event) for event in events]
         run_id = events[0].run_id
         with self._db_lock:

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputContext
 
+from spotify_assets import progress
 from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
 from spotify_assets.lakehouse.errors import WriteRefused
 from spotify_assets.lakehouse.warehouse import Warehouse
@@ -38,6 +39,10 @@ class LakehouseIOManager(ConfigurableIOManager):
             return
         table = _table_of(context.asset_key.path)
         frame = _collected(obj, table)
+        with progress.stage(f"{table.layout.schema}: write"):
+            self._store(context, table, frame)
+
+    def _store(self, context: OutputContext, table: type[Table], frame: pl.DataFrame) -> None:
         self.warehouse.begin()
         started = time.monotonic()
         name = table.qualified_name()
@@ -64,9 +69,10 @@ class LakehouseIOManager(ConfigurableIOManager):
         columns = _value(metadata.get("columns"))
         day_columns = _value(metadata.get("day_columns")) or []
         self.warehouse.begin()
-        frame = self.warehouse.read(
-            table, columns, days=_days_to_load(context, table, day_columns), day_columns=day_columns
-        )
+        with progress.stage(f"{table.layout.schema}: read"):
+            frame = self.warehouse.read(
+                table, columns, days=_days_to_load(context, table, day_columns), day_columns=day_columns
+            )
         is_lazy = context.dagster_type.typing_type is pl.LazyFrame
         return frame.lazy() if is_lazy else frame
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spotify_assets import progress
 from spotify_assets.lakehouse import mirror, publishing
 from spotify_assets.lakehouse.errors import LockTimeout
 from spotify_assets.lakehouse.locks import FileLock
@@ -78,14 +79,18 @@ class RunSession:
                 if not self._has_changed:
                     return
                 self.begin()
-            self.publication = publishing.publish_if_changed(self._warehouse, published_at=self._clock(), log=self.log)
+            with progress.stage("publish"):
+                self.publication = publishing.publish_if_changed(
+                    self._warehouse, published_at=self._clock(), log=self.log
+                )
         except Exception as error:
             if not body_failed and self._has_begun:
                 raise
             # What was written is safe, and the next session publishes it: never hide the first error behind this one.
             self.log(f"Not published yet: {error}")
         else:
-            self.mirror_report = self._mirror()
+            with progress.stage("mirror"):
+                self.mirror_report = self._mirror()
         finally:
             if self._has_begun:
                 self._has_begun = False

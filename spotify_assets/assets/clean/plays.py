@@ -50,34 +50,38 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
         warehouse.begin()
         with warehouse.transaction() as transaction:
             progress.report("Matching plays")
-            history = transaction.read(raw.StreamingHistory, transforms.HISTORY_COLUMNS)
-            told_names = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True)
-            names = transforms.names(told_names.lazy()).collect()
-            del told_names
-            assigned = transforms.assign_rows(history.lazy(), names.lazy()).collect()
-            listeners = history["listener"].unique().to_list()
-            decided = transforms.decide_plays(
-                history.lazy(),
-                assigned.lazy(),
-                names.lazy(),
-                zones=dict.fromkeys(listeners, zone_name),
-                session_gap_minutes=session_gap_minutes,
-            ).collect()
-            rows_of_exports = history.height
-            del history
-            sources = transforms.play_sources(assigned.lazy(), decided.lazy()).collect()
-            days = transforms.days(
-                decided.lazy(), sources.lazy(), today=dict.fromkeys(listeners, clock.today(zone_name))
-            ).collect()
-            known = transaction.read(clean.Days).lazy()
-            to_write = transforms.changed_days(days.lazy(), known, "plays_hash").collect()["played_on"].to_list()
-            to_relate = transforms.changed_days(days.lazy(), known, "sources_hash").collect()["played_on"].to_list()
-
-            transaction.replace_days(clean.Plays, _chunks(transaction, decided, names, to_write), to_write)
-            transaction.replace_days(clean.PlaySources, sources.filter(pl.col("played_on").is_in(to_relate)), to_relate)
-            if not days.equals(known.collect()):
-                transaction.replace(clean.Days, days)
-            balance = _balance(transaction, rows_of_exports)
+            with progress.stage("plays: read"):
+                history = transaction.read(raw.StreamingHistory, transforms.HISTORY_COLUMNS)
+                told_names = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True)
+            with progress.stage("plays: decide"):
+                names = transforms.names(told_names.lazy()).collect()
+                del told_names
+                assigned = transforms.assign_rows(history.lazy(), names.lazy()).collect()
+                listeners = history["listener"].unique().to_list()
+                decided = transforms.decide_plays(
+                    history.lazy(),
+                    assigned.lazy(),
+                    names.lazy(),
+                    zones=dict.fromkeys(listeners, zone_name),
+                    session_gap_minutes=session_gap_minutes,
+                ).collect()
+                rows_of_exports = history.height
+                del history
+                sources = transforms.play_sources(assigned.lazy(), decided.lazy()).collect()
+                days = transforms.days(
+                    decided.lazy(), sources.lazy(), today=dict.fromkeys(listeners, clock.today(zone_name))
+                ).collect()
+                known = transaction.read(clean.Days).lazy()
+                to_write = transforms.changed_days(days.lazy(), known, "plays_hash").collect()["played_on"].to_list()
+                to_relate = transforms.changed_days(days.lazy(), known, "sources_hash").collect()["played_on"].to_list()
+            with progress.stage("plays: write"):
+                transaction.replace_days(clean.Plays, _chunks(transaction, decided, names, to_write), to_write)
+                changed_sources = sources.filter(pl.col("played_on").is_in(to_relate))
+                transaction.replace_days(clean.PlaySources, changed_sources, to_relate)
+                if not days.equals(known.collect()):
+                    transaction.replace(clean.Days, days)
+            with progress.stage("plays: balance"):
+                balance = _balance(transaction, rows_of_exports)
         yield dg.MaterializeResult(
             asset_key=asset_key(clean.Plays),
             metadata={

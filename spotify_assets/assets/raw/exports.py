@@ -77,15 +77,14 @@ def build_export_assets(*, listener: str, scratch_folder: Path) -> dg.AssetsDefi
                 report = forget_import(transaction, config.forget_import_id)
         elif config.paths:
             paths = [Path(path).expanduser() for path in config.paths]
-            with (
-                find_exports(
+            with progress.stage("find"):
+                found = find_exports(
                     paths,
                     scratch=scratch_folder,
                     limits=Limits(),
                     on_progress=lambda done: progress.report("Unpacking and checking files", done),
-                ) as found,
-                warehouse.transaction() as transaction,
-            ):
+                )
+            with found, warehouse.transaction() as transaction:
                 report = import_exports(
                     transaction, found, listener=config.listener or listener, imported_at=imported_at
                 )

@@ -206,7 +206,8 @@ class _Import:
         file_id = pl.col("file_number").replace_strict(
             {number: self.file_ids[file.sha256] for number, file in enumerate(files)}, return_dtype=pl.Int64
         )
-        for batch in read_history(files, imported_at=self.imported_at, on_progress=on_progress):
+        batches = read_history(files, imported_at=self.imported_at, on_progress=on_progress)
+        for batch in progress.staged("parse", batches):
             rows = batch.rows.with_columns(
                 listener=pl.lit(self.listener),
                 import_id=pl.lit(self.import_id, dtype=pl.Int64),
@@ -216,7 +217,8 @@ class _Import:
                 says=streaming_history.says(),
             )
             next_row_id += rows.height
-            self.transaction.append(raw.StreamingHistory, rows.select(raw.StreamingHistory.column_names()))
+            with progress.stage("store"):
+                self.transaction.append(raw.StreamingHistory, rows.select(raw.StreamingHistory.column_names()))
             told.append(rows.select("file_id", "row_number", *streaming_history.STORED_COLUMNS))
             self._reject(batch.rejected.with_columns(file_id=file_id), files)
             reports.extend(batch.reports)
@@ -224,7 +226,8 @@ class _Import:
         new_rows: dict[int, int] = {}
         known_rows: dict[int, int] = {}
         if incoming is not None and incoming.height:
-            decisions = self._match(incoming, first_row_id)
+            with progress.stage("match"):
+                decisions = self._match(incoming, first_row_id)
             counted = decisions.group_by("file_id").agg(new=pl.col("is_new").sum(), rows=pl.len())
             new_rows = dict(counted.select("file_id", "new").iter_rows())
             known_rows = {id_: rows - new_rows[id_] for id_, rows in counted.select("file_id", "rows").iter_rows()}
