@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -120,6 +122,8 @@ def _connect() -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     # Otherwise a folder `.tmp` may appear wherever the program was started.
     connection.execute("SET temp_directory = ''")
+    for statement in normalising.HASH_TABLES:
+        connection.execute(statement)
     return connection
 
 
@@ -207,13 +211,12 @@ class _Reader:
     def _outcomes(self, plans: list[_Plan], keys: dict[int, frozenset[str]]) -> list[_Outcome]:
         """Fetch what `told` holds, file by file."""
         unknown = self._clean_unknown_keys()
-        for statement in normalising.hash_tables():
+        for statement in normalising.extend_hash_tables():
             self._connection.execute(statement).fetchall()
         first = {part: position for part, position, *_ in self._connection.execute(normalising.PARTS_QUERY).fetchall()}
         rows = self._frame(normalising.accepted_query(), first)
         rejected = self._frame(normalising.REJECTED_QUERY, first)
-        for statement in normalising.FORGET:
-            self._connection.execute(statement).fetchall()
+        self._connection.execute(normalising.FORGET).fetchall()
         outcomes = []
         for part, plan in enumerate(plans):
             part_keys = keys.get(part, frozenset(plan.keys))
@@ -369,12 +372,25 @@ def read_history(
     for file in files:
         if file.kind not in HISTORY_KINDS:
             raise ValueError(f"{file.label} is not streaming history but {file.kind}")
-    return _read_history(files, imported_at, on_progress)
+    return _one_ahead(_read_history(files, imported_at, on_progress))
+
+
+def _one_ahead(batches: Generator[HistoryBatch]) -> Iterator[HistoryBatch]:
+    """Make the next batch while the caller stores the last one: either work leaves a core idle half of the time."""
+    with closing(batches), ThreadPoolExecutor(1, thread_name_prefix="history") as thread:
+        upcoming = thread.submit(next, batches, None)
+        try:
+            while (batch := upcoming.result()) is not None:
+                upcoming = thread.submit(next, batches, None)
+                yield batch
+                del batch
+        finally:
+            wait([upcoming])
 
 
 def _read_history(
     files: Sequence[ExportFile], imported_at: datetime, on_progress: Callable[[int], None] | None
-) -> Iterator[HistoryBatch]:
+) -> Generator[HistoryBatch]:
     plans: list[_Plan] = []
     unread: list[FileReport] = []
     for number, file in enumerate(files):

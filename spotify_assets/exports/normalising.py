@@ -68,6 +68,7 @@ _NAMES = (
     *("show_name", "audiobook_name", "author_name", "chapter_name"),
 )
 _URIS = ("track_uri", "episode_uri", "chapter_uri", "audiobook_uri")
+_WORDS = (*_NAMES, *_URIS)
 _CIRCUMSTANCES = ("reason_start", "reason_end", "platform", "conn_country", "shuffle", "offline", "incognito_mode")
 """What `context_hash` is about, beside the URIs. `skipped` and `offline_timestamp` are left out: Spotify writes null,
 false, 0 or a time there by turns, which says nothing, and a row must have one hash whatever year it was exported in."""
@@ -226,6 +227,7 @@ def told_table(kind: str, source: str, available: Sequence[str], *, imported_at:
                {", ".join(_FLAGS)}, offline_timestamp,
                CASE WHEN regexp_full_match(track_uri, 'spotify:track:[0-9A-Za-z]{{22}}') THEN track_uri[15:] END
                    AS track_id,
+               hash({", ".join(_WORDS)}) AS words_lookup, hash({", ".join(_CIRCUMSTANCES)}) AS circumstances_lookup,
                coalesce(damage, defect) AS reason, damage IS NOT NULL AS is_damage,
                CASE WHEN damage IS NOT NULL OR defect IS NOT NULL THEN json::VARCHAR END AS row_json
         FROM judged"""
@@ -250,36 +252,49 @@ def _folded(*columns: str) -> str:
     return f"trim(nfc_normalize(lower(nfc_normalize(coalesce({', '.join(columns)})))), {blank})"
 
 
-def hash_tables() -> tuple[str, ...]:
-    """`CREATE TEMP TABLE wordings` and `circumstances`: the distinct ones of `told`, with their hashes.
-
-    One track is played many times: hashing the distinct texts takes a fifth of the time of hashing each row's.
+HASH_TABLES = (
     """
-    words = (*_NAMES, *_URIS)
+    CREATE TEMP TABLE wordings (words_lookup UBIGINT, uri_hash BIGINT, names_hash BIGINT, title_hash BIGINT,
+        uris_hash BIGINT)""",
+    "CREATE TEMP TABLE circumstances (circumstances_lookup UBIGINT, circumstances_hash BIGINT)",
+)
+"""The hashes of every wording and every circumstance that was seen so far, by DuckDB's own hash of it.
+
+One track is played many times: to hash each of the distinct texts once takes a tenth of the time of hashing each
+row's. DuckDB's own hash is quick, but another in every release, so that it never leaves this connection.
+"""
+
+
+def _first_of_each(lookup: str, known: str) -> str:
+    return f"""
+        SELECT * FROM told WHERE rowid IN (
+            SELECT min(rowid) FROM told WHERE reason IS NULL GROUP BY {lookup}
+            HAVING {lookup} NOT IN (SELECT {lookup} FROM {known}))"""
+
+
+def extend_hash_tables() -> tuple[str, ...]:
+    """Statements that add what `told` brought to `wordings` and `circumstances`."""
     creator = _folded("artist_name", "show_name", "audiobook_name")
     title = _folded("track_name", "episode_name", "chapter_name")
     return (
         f"""
-        CREATE OR REPLACE TEMP TABLE wordings AS
-        SELECT *, hash({", ".join(words)}) AS lookup,
+        INSERT INTO wordings
+        SELECT words_lookup,
                {_hash(f"coalesce({', '.join(_URIS)})")} AS uri_hash,
                CASE WHEN coalesce({", ".join(_NAMES)}) IS NOT NULL THEN {_hash(_joined(_NAMES))} END AS names_hash,
                CASE WHEN creator IS NOT NULL OR title IS NOT NULL
                    THEN {_hash(_joined(("creator", "title")))} END AS title_hash,
                {_hash("'uris ' || " + _joined(_URIS))} AS uris_hash
-        FROM (SELECT *, {creator} AS creator, {title} AS title
-              FROM (SELECT DISTINCT {", ".join(words)} FROM told WHERE reason IS NULL))""",
+        FROM (SELECT *, {creator} AS creator, {title} AS title FROM ({_first_of_each("words_lookup", "wordings")}))""",
         f"""
-        CREATE OR REPLACE TEMP TABLE circumstances AS
-        SELECT *, hash({", ".join(_CIRCUMSTANCES)}) AS lookup,
-               {_hash("'circumstances ' || " + _joined(_CIRCUMSTANCES))} AS circumstances_hash
-        FROM (SELECT DISTINCT {", ".join(_CIRCUMSTANCES)} FROM told WHERE reason IS NULL)""",
+        INSERT INTO circumstances
+        SELECT circumstances_lookup, {_hash("'circumstances ' || " + _joined(_CIRCUMSTANCES))} AS circumstances_hash
+        FROM ({_first_of_each("circumstances_lookup", "circumstances")})""",
     )
 
 
 def accepted_query() -> str:
     """Accepted rows with their hashes; `position` is the place of the row in `told`. In no order."""
-    words = (*_NAMES, *_URIS)
     told = [
         *("part", "number", "ts", "ms_played"),
         *("track_name", "artist_name", "album_name", "track_id", "track_uri", "episode_name", "show_name"),
@@ -287,20 +302,13 @@ def accepted_query() -> str:
         *("reason_start", "reason_end", "platform", "conn_country", "shuffle", "skipped", "offline"),
         *("offline_timestamp", "incognito_mode", "unknown_keys"),
     ]
-
-    def same(table: str, columns: Sequence[str]) -> str:
-        # The join on one number is a third faster than on a dozen texts; the texts are compared none the less.
-        told_hash = f"hash({', '.join(f'told.{column}' for column in columns)})"
-        alike = [f"told.{column} IS NOT DISTINCT FROM {table}.{column}" for column in columns]
-        return " AND ".join((f"{told_hash} = {table}.lookup", *alike))
-
     return f"""
         SELECT told.rowid AS position, {", ".join(f"told.{column}" for column in told)},
                uri_hash, names_hash, title_hash,
                xor(uris_hash, circumstances_hash) AS context_hash
         FROM told
-        JOIN wordings ON {same("wordings", words)}
-        JOIN circumstances ON {same("circumstances", _CIRCUMSTANCES)}
+        JOIN wordings USING (words_lookup)
+        JOIN circumstances USING (circumstances_lookup)
         WHERE told.reason IS NULL"""
 
 
@@ -312,7 +320,7 @@ PARTS_QUERY = """
            count(*) FILTER (key_count IS NULL) AS rows_without_keys
     FROM told GROUP BY part"""
 
-FORGET = tuple(f"DROP TABLE IF EXISTS {table}" for table in ("told", "wordings", "circumstances"))
+FORGET = "DROP TABLE IF EXISTS told"
 """Frees the memory of a lot of files once its rows are fetched."""
 
 UNKNOWN_QUERY = """
