@@ -13,7 +13,7 @@ from spotify_assets.lakehouse import Transaction, Warehouse
 from spotify_assets.schemas import clean, raw
 from spotify_assets.transforms import plays as transforms
 
-PLAYS_PER_CHUNK = 150_000
+PLAYS_PER_CHUNK = 75_000
 """Plays whose full rows are in memory at once: a million of them would take more than a gigabyte."""
 
 BALANCE_CHECK = "sources_balance"
