@@ -105,19 +105,18 @@ def _chunks(
 ) -> Iterator[pl.DataFrame]:
     """The full rows of the plays of `days`, some days at a time."""
     changed = decided.filter(pl.col("played_on").is_in(days)).sort("played_on", "ended_at", "play_id")
-    chunk = (pl.int_range(pl.len()).first().over("played_on") // PLAYS_PER_CHUNK).alias("chunk")
+    days_in_order = changed.group_by("played_on", maintain_order=True).len()
+    days_in_order = days_in_order.with_columns(chunk=pl.col("len").cum_sum() // PLAYS_PER_CHUNK)
     written = 0
-    for plays in changed.with_columns(chunk).partition_by("chunk", include_key=False):
+    for rows_of_chunk in days_in_order.group_by("chunk", maintain_order=True).agg(pl.col("len").sum())["len"]:
+        plays = changed.slice(written, rows_of_chunk)
         told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
         rows = transaction.read(
             raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts between ? and ?", parameters=told
         )
-        yield (
-            transforms.assemble_plays(plays.lazy(), rows.lazy(), names.lazy())
-            .select(clean.Plays.column_names())
-            .sort("ended_at", "play_id")
-            .collect()
-        )
+        assembled = transforms.assemble_plays(plays.lazy(), rows.lazy(), names.lazy())
+        del rows
+        yield assembled.select(clean.Plays.column_names()).collect().sort("ended_at", "play_id")
         written += plays.height
         progress.report("Writing plays", written, changed.height)
 
