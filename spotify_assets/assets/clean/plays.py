@@ -1,7 +1,6 @@
 """clean.plays, clean.play_sources and clean.days: one step, because they are one decision."""
 
 from collections.abc import Iterator
-from datetime import date
 
 import dagster as dg
 import polars as pl
@@ -13,7 +12,7 @@ from spotify_assets.lakehouse import Transaction, Warehouse
 from spotify_assets.schemas import clean, raw
 from spotify_assets.transforms import plays as transforms
 
-PLAYS_PER_CHUNK = 75_000
+PLAYS_PER_CHUNK = 60_000
 """Plays whose full rows are in memory at once: a million of them would take more than a gigabyte."""
 
 BALANCE_CHECK = "sources_balance"
@@ -64,18 +63,23 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
                     names.lazy(),
                     zones=dict.fromkeys(listeners, zone_name),
                     session_gap_minutes=session_gap_minutes,
-                ).collect()
-                rows_of_exports = history.height
+                    # The streaming engine, which Polars would choose, holds half as much again here.
+                ).collect(engine="in-memory")
+                rows_of_exports, plays_of_history = history.height, decided.height
                 del history
                 sources = transforms.play_sources(assigned.lazy(), decided.lazy()).collect()
+                del assigned
                 days = transforms.days(
                     decided.lazy(), sources.lazy(), today=dict.fromkeys(listeners, clock.today(zone_name))
                 ).collect()
                 known = transaction.read(clean.Days).lazy()
                 to_write = transforms.changed_days(days.lazy(), known, "plays_hash").collect()["played_on"].to_list()
                 to_relate = transforms.changed_days(days.lazy(), known, "sources_hash").collect()["played_on"].to_list()
+                changed = decided.filter(pl.col("played_on").is_in(to_write))
+                del decided
+                changed = changed.sort("played_on", "ended_at", "play_id")
             with progress.stage("plays: write"):
-                transaction.replace_days(clean.Plays, _chunks(transaction, decided, names, to_write), to_write)
+                transaction.replace_days(clean.Plays, _chunks(transaction, changed, names), to_write)
                 changed_sources = sources.filter(pl.col("played_on").is_in(to_relate))
                 transaction.replace_days(clean.PlaySources, changed_sources, to_relate)
                 if not days.equals(known.collect()):
@@ -85,7 +89,7 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
         yield dg.MaterializeResult(
             asset_key=asset_key(clean.Plays),
             metadata={
-                "dagster/row_count": decided.height,
+                "dagster/row_count": plays_of_history,
                 "days_written": len(to_write),
                 "listeners": len(listeners),
             },
@@ -100,11 +104,8 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
     return plays
 
 
-def _chunks(
-    transaction: Transaction, decided: pl.DataFrame, names: pl.DataFrame, days: list[date]
-) -> Iterator[pl.DataFrame]:
-    """The full rows of the plays of `days`, some days at a time."""
-    changed = decided.filter(pl.col("played_on").is_in(days)).sort("played_on", "ended_at", "play_id")
+def _chunks(transaction: Transaction, changed: pl.DataFrame, names: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The full rows of plays in the order of their days, some days at a time."""
     days_in_order = changed.group_by("played_on", maintain_order=True).len()
     days_in_order = days_in_order.with_columns(chunk=pl.col("len").cum_sum() // PLAYS_PER_CHUNK)
     written = 0
