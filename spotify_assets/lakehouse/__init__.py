@@ -19,6 +19,7 @@ from spotify_assets.lakehouse.errors import (
 )
 from spotify_assets.lakehouse.io_manager import LakehouseIOManager
 from spotify_assets.lakehouse.locks import FileLock
+from spotify_assets.lakehouse.lots import Lot, Lots
 from spotify_assets.lakehouse.mirror import (
     LocalFolder,
     Manifest,
@@ -39,6 +40,8 @@ __all__ = [
     "LakehouseIOManager",
     "LocalFolder",
     "LockTimeout",
+    "Lot",
+    "Lots",
     "Manifest",
     "MirrorFile",
     "MirrorReport",

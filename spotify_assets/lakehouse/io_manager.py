@@ -13,6 +13,7 @@ from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputCo
 from spotify_assets import progress
 from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
 from spotify_assets.lakehouse.errors import WriteRefused
+from spotify_assets.lakehouse.lots import Lots
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas import Table, table_named
 
@@ -30,6 +31,7 @@ class LakehouseIOManager(ConfigurableIOManager):
     An input's metadata may name `columns` and `day_columns` (lists): when the consuming asset is partitioned by day,
     only rows of which one of these lies in the run's days are loaded.
     `AssetIn(metadata={"columns": ["played_on", "ms_played"], "day_columns": ["played_on"]})`
+    A parameter annotated with `Lots` reads them some days at a time.
     """
 
     warehouse: Warehouse
@@ -63,18 +65,25 @@ class LakehouseIOManager(ConfigurableIOManager):
         if 1 < len(keys) <= _DETAILED_PARTITIONS:
             self._count_partitions(context, table, keys, frame)
 
-    def load_input(self, context: InputContext) -> pl.DataFrame | pl.LazyFrame:
+    def load_input(self, context: InputContext) -> pl.DataFrame | pl.LazyFrame | Lots:
         table = _table_of(context.asset_key.path)
         metadata = context.definition_metadata or {}
         columns = _value(metadata.get("columns"))
         day_columns = _value(metadata.get("day_columns")) or []
+        wanted = context.dagster_type.typing_type
         self.warehouse.begin()
-        with progress.stage(f"{table.layout.schema}: read"):
-            frame = self.warehouse.read(
-                table, columns, days=_days_to_load(context, table, day_columns), day_columns=day_columns
+        days = _days_to_load(context, table, day_columns)
+        if wanted is Lots:
+            return Lots(
+                self.warehouse,
+                table,
+                columns or table.column_names(),
+                day_columns or [table.layout.day_column],
+                days,
             )
-        is_lazy = context.dagster_type.typing_type is pl.LazyFrame
-        return frame.lazy() if is_lazy else frame
+        with progress.stage(f"{table.layout.schema}: read"):
+            frame = self.warehouse.read(table, columns, days=days, day_columns=day_columns)
+        return frame.lazy() if wanted is pl.LazyFrame else frame
 
     def _metadata(
         self, table: type[Table], keys: list[str], frame: pl.DataFrame, rows: int, seconds: float

@@ -358,10 +358,7 @@ class Transaction:
         if frame.is_empty():
             return 0
         self._note_months(table, frame)
-        # Nothing reads rows by their place, and rows that must keep it are stored by one thread.
-        self._run("SET preserve_insertion_order = false")
         self._run(f"INSERT INTO {sql_name(table)} BY NAME SELECT * FROM {_INCOMING}", frame)
-        self._run("SET preserve_insertion_order = true")
         return frame.height
 
     def _refuse_repeated_keys(self, table: type[Table], condition: str) -> None:

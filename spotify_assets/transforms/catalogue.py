@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -23,6 +23,7 @@ PLAY_COLUMNS = [
 """Columns of clean.plays that the catalogue is made from."""
 
 _NAMES = ["track_key", "track_name", "artist_key", "artist_name", "album_key", "album_name", "track_uri", "track_id"]
+_SUMS = ["plays", "ms_played", "length_ms", "first_played_at", "last_played_at"]
 
 
 def spellings(plays: pl.LazyFrame) -> pl.LazyFrame:
@@ -42,6 +43,11 @@ def spellings(plays: pl.LazyFrame) -> pl.LazyFrame:
             last_played_at=pl.col("ended_at").max(),
         )
     )
+
+
+def joined_spellings(parts: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """`spellings` of all plays from those of some at a time."""
+    return pl.concat(parts).group_by(_NAMES).agg(*_totals(), pl.col("length_ms").max()).select(*_NAMES, *_SUMS)
 
 
 def _totals() -> list[pl.Expr]:

@@ -28,6 +28,15 @@ class Balance:
     def is_even(self) -> bool:
         return not self.differing_days
 
+    def __add__(self, other: Balance) -> Balance:
+        """Of the days of both."""
+        return Balance(
+            self.rows + other.rows,
+            self.plays + other.plays,
+            self.ms_played + other.ms_played,
+            self.differing_days + other.differing_days,
+        )
+
 
 def _per_day(rows: pl.LazyFrame, plays: str | None = None, day_column: str = "played_on") -> pl.LazyFrame:
     counted = pl.len() if plays is None else pl.col(plays).sum()

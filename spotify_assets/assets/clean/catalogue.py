@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from spotify_assets.assets.table_asset import columns_of, table_asset, table_out
+from spotify_assets.lakehouse import Lots
 from spotify_assets.schemas import Table, clean, raw
 from spotify_assets.transforms import calendar as calendar_transforms
 from spotify_assets.transforms import catalogue as catalogue_transforms
@@ -24,8 +25,9 @@ def build_catalogue_assets() -> list[dg.AssetsDefinition]:
         outs=_outs(clean.Tracks, clean.Albums, clean.Artists),
         ins={"plays": columns_of(clean.Plays, catalogue_transforms.PLAY_COLUMNS)},
     )
-    def catalogue(plays: pl.LazyFrame):
-        spelled = catalogue_transforms.spellings(plays).collect().lazy()
+    def catalogue(plays: Lots):
+        parts = [catalogue_transforms.spellings(lot.rows).collect().lazy() for lot in plays]
+        spelled = catalogue_transforms.joined_spellings(parts).collect().lazy()
         return (
             catalogue_transforms.tracks(spelled),
             catalogue_transforms.albums(spelled),

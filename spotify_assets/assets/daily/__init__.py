@@ -1,11 +1,14 @@
 """One partition per local day. Each asset filters and groups clean.plays; a range of days is one run."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from spotify_assets import progress
 from spotify_assets.assets.table_asset import columns_of, table_asset
+from spotify_assets.lakehouse import Lot, Lots
 from spotify_assets.schemas import Table, clean, daily
 from spotify_assets.transforms import checks
 from spotify_assets.transforms import daily as transforms
@@ -59,39 +62,66 @@ def build_daily_assets(partitions_def: dg.PartitionsDefinition) -> list[dg.Asset
         plays=plays_of_days_and_sessions,
         days=columns_of(clean.Days, ["listener", "played_on"], day_columns=["played_on"]),
     )
-    def listening(plays: pl.LazyFrame, days: pl.LazyFrame):
-        of_days = plays.join(days, on=["listener", "played_on"], how="semi")
-        begun = days.rename({"played_on": "session_started_on"})
-        of_sessions = plays.join(begun, on=["listener", "session_started_on"], how="semi")
-        rows = transforms.listening(of_days, of_sessions, days).collect()
-        return _checked(daily.Listening, rows, checks.listening_balance(rows.lazy(), of_days))
+    def listening(plays: Lots, days: pl.LazyFrame):
+        def build(lot: Lot):
+            of_lot = days.filter(pl.col("played_on").is_between(lot.first, lot.last))
+            of_days = lot.rows.join(of_lot, on=["listener", "played_on"], how="semi")
+            begun = of_lot.rename({"played_on": "session_started_on"})
+            of_sessions = lot.rows.join(begun, on=["listener", "session_started_on"], how="semi")
+            rows = transforms.listening(of_days, of_sessions, of_lot).collect()
+            return rows, checks.listening_balance(rows.lazy(), of_days)
+
+        return _built(daily.Listening, plays, build)
 
     @daily_asset(daily.Artists, plays=plays_of_days(transforms.ARTIST_COLUMNS))
-    def artists(plays: pl.LazyFrame):
-        rows = transforms.artists(plays).collect()
-        return _checked(daily.Artists, rows, checks.tracks_balance(rows.lazy(), plays, "artist_key"))
+    def artists(plays: Lots):
+        return _built_entities(daily.Artists, plays, transforms.artists, "artist_key")
 
     @daily_asset(daily.Albums, plays=plays_of_days(transforms.ALBUM_COLUMNS))
-    def albums(plays: pl.LazyFrame):
-        rows = transforms.albums(plays).collect()
-        return _checked(daily.Albums, rows, checks.tracks_balance(rows.lazy(), plays, "album_key"))
+    def albums(plays: Lots):
+        return _built_entities(daily.Albums, plays, transforms.albums, "album_key")
 
     @daily_asset(daily.Tracks, plays=plays_of_days(transforms.TRACK_COLUMNS))
-    def tracks(plays: pl.LazyFrame):
-        rows = transforms.tracks(plays).collect()
-        return _checked(daily.Tracks, rows, checks.tracks_balance(rows.lazy(), plays, "track_key"))
+    def tracks(plays: Lots):
+        return _built_entities(daily.Tracks, plays, transforms.tracks, "track_key")
 
     @daily_asset(daily.Hours, plays=plays_of_days(transforms.HOUR_COLUMNS))
-    def hours(plays: pl.LazyFrame):
-        rows = transforms.hours(plays).collect()
-        return _checked(daily.Hours, rows, checks.tracks_balance(rows.lazy(), plays))
+    def hours(plays: Lots):
+        return _built_entities(daily.Hours, plays, transforms.hours)
 
     @daily_asset(daily.Sessions, session_plays=plays_of_sessions)
-    def sessions(session_plays: pl.LazyFrame):
-        rows = transforms.sessions(session_plays).collect()
-        return _checked(daily.Sessions, rows, checks.sessions_balance(rows.lazy(), session_plays))
+    def sessions(session_plays: Lots):
+        def build(lot: Lot):
+            rows = transforms.sessions(lot.rows).collect()
+            return rows, checks.sessions_balance(rows.lazy(), lot.rows)
+
+        return _built(daily.Sessions, session_plays, build)
 
     return [listening, artists, albums, tracks, hours, sessions]
+
+
+def _built(
+    table: type[Table], plays: Lots, build: Callable[[Lot], tuple[pl.DataFrame, checks.Balance]]
+) -> dg.MaterializeResult:
+    """The rows of all days: a day needs no other day, so that they may be built some at a time."""
+    frames = []
+    balance = checks.Balance(0, 0, 0, ())
+    for lot in plays:
+        with progress.stage("daily: transform"):
+            rows, of_lot = build(lot)
+        frames.append(rows)
+        balance += of_lot
+    return _checked(table, pl.concat(frames), balance)
+
+
+def _built_entities(
+    table: type[Table], plays: Lots, transform: Callable[[pl.LazyFrame], pl.LazyFrame], key: str | None = None
+) -> dg.MaterializeResult:
+    def build(lot: Lot):
+        rows = transform(lot.rows).collect()
+        return rows, checks.tracks_balance(rows.lazy(), lot.rows, key)
+
+    return _built(table, plays, build)
 
 
 def _checked(table: type[Table], rows: pl.DataFrame, balance: checks.Balance) -> dg.MaterializeResult:

@@ -1,0 +1,75 @@
+"""The rows of a run's days, some days at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import duckdb
+import polars as pl
+
+from spotify_assets import progress
+from spotify_assets.lakehouse.transaction import read_table
+from spotify_assets.schemas import Table
+
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.warehouse import Warehouse
+
+ROWS_PER_LOT = 250_000
+"""Ten years of plays with their names take half a gigabyte at once, and as much again while they are grouped."""
+
+
+class Lot(NamedTuple):
+    """Consecutive days, both included, and the rows that belong to them."""
+
+    first: date
+    last: date
+    rows: pl.LazyFrame
+
+
+class Lots:
+    """An asset's input that is read while it is used: annotate the parameter with this class instead of LazyFrame.
+
+    Iterating gives `Lot`s, which together are the days of the run, or all days of the table where the asset has no
+    partitions. There is always one lot, also where no day has a row.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: type[Table],
+        columns: list[str],
+        day_columns: list[str],
+        days: tuple[date, date] | None,
+        rows_per_lot: int = ROWS_PER_LOT,
+    ) -> None:
+        self._warehouse = warehouse
+        self._table = table
+        self._columns = columns
+        self._day_columns = day_columns
+        self._days = days
+        self._rows_per_lot = rows_per_lot
+
+    def __iter__(self) -> Iterator[Lot]:
+        name = f"{self._table.layout.schema}: read"
+        with self._warehouse.get_connection() as connection:
+            with progress.stage(name):
+                stretches = self._stretches(connection)
+            for days in stretches:
+                with progress.stage(name):
+                    rows = read_table(connection, self._table, self._columns, days=days, day_columns=self._day_columns)
+                yield Lot(*(days or (date.min, date.min)), rows.lazy())
+
+    def _stretches(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[date, date] | None]:
+        column = self._day_columns[0]
+        days = read_table(connection, self._table, [column], days=self._days, day_columns=[column])
+        counts = days.group_by(column).len().drop_nulls().sort(column)
+        if counts.is_empty():
+            return [self._days]
+        first, last = self._days or (counts[column][0], counts[column][-1])
+        lot = (pl.col("len").cum_sum() - pl.col("len")) // self._rows_per_lot
+        starts = counts.group_by(lot.alias("lot"), maintain_order=True).agg(pl.col(column).first())[column].to_list()
+        starts[0] = first
+        ends = [start - timedelta(days=1) for start in starts[1:]] + [last]
+        return list(zip(starts, ends, strict=True))
