@@ -19,10 +19,11 @@ from pathlib import Path
 import duckdb
 
 ZONE = "Europe/Berlin"
-"""Days are local dates, for the floor as for the product."""
+DAY = f"(ts AT TIME ZONE 'UTC' AT TIME ZONE '{ZONE}')::DATE"
+"""Days are local dates, for the floor as for the product. Parsed without a zone `ts` costs a third less."""
 
 COLUMNS = {
-    "ts": "TIMESTAMPTZ",
+    "ts": "TIMESTAMP",
     "platform": "VARCHAR",
     "ms_played": "BIGINT",
     "conn_country": "VARCHAR",
@@ -53,11 +54,11 @@ STATEMENTS = {
         SELECT DISTINCT * FROM read_json('{export}/**/*.json', format = 'array', columns = {columns})""",
     "listening": """
         CREATE TABLE listening AS
-        SELECT (ts AT TIME ZONE '{zone}')::DATE AS played_on, count(*) AS plays, sum(ms_played)::BIGINT AS ms_played
+        SELECT {day} AS played_on, count(*) AS plays, sum(ms_played)::BIGINT AS ms_played
         FROM plays WHERE spotify_track_uri IS NOT NULL GROUP BY ALL""",
     "artists": """
         CREATE TABLE artists AS
-        SELECT (ts AT TIME ZONE '{zone}')::DATE AS played_on, master_metadata_album_artist_name AS artist_name,
+        SELECT {day} AS played_on, master_metadata_album_artist_name AS artist_name,
                count(*) AS plays, sum(ms_played)::BIGINT AS ms_played
         FROM plays WHERE spotify_track_uri IS NOT NULL GROUP BY ALL""",
     "parquet": """
@@ -76,7 +77,7 @@ def build(export: Path, target: Path) -> dict[str, float]:
         connection.execute("SET preserve_insertion_order = false").fetchall()
         for name, statement in STATEMENTS.items():
             began = time.perf_counter()
-            connection.execute(statement.format(export=export, target=target, zone=ZONE, columns=COLUMNS)).fetchall()
+            connection.execute(statement.format(export=export, target=target, day=DAY, columns=COLUMNS)).fetchall()
             seconds[name] = time.perf_counter() - began
     return seconds
 
