@@ -79,13 +79,14 @@ def generate(plays: int, folder: Path) -> History:
     history = History(plays, home / "export", home / "next-day")
     is_complete = home / "complete"
     if not is_complete.exists():
-        _write(history.export, plays, FIRST_DAY, timedelta(days=DAYS))
-        _write(history.next_day, max(2, plays // DAYS), FIRST_DAY + timedelta(days=DAYS), timedelta(days=1))
+        write_export(history.export, plays, FIRST_DAY, timedelta(days=DAYS))
+        write_export(history.next_day, max(2, plays // DAYS), FIRST_DAY + timedelta(days=DAYS), timedelta(days=1))
         is_complete.touch()
     return history
 
 
-def _write(export: Path, rows: int, begins: datetime, lasts: timedelta) -> None:
+def write_export(export: Path, rows: int, begins: datetime, lasts: timedelta) -> None:
+    """Write an export of so many rows, whose plays ended in the time from `begins` on."""
     folder = export / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     files = -(-rows // ROWS_PER_FILE)
