@@ -150,10 +150,10 @@ _INTRODUCTION = """\
 Written by `make bench` from `benchmarks/results.json`; a test fails when it is out of date.
 
 What a history of ten years costs, measured against a *floor*: one hand-tuned DuckDB script
-([floor.py](../benchmarks/floor.py)) that parses the same files, drops exact copies, makes two daily aggregates and writes
-a DuckDB file and Parquet. The floor keeps no ledger, matches nothing, explains nothing and emits no events; it is the
-least that the machine lets one get away with. The product is `spotify-assets import` with default settings, to the
-published file and the mirror, with every asset, every day and all of Dagster's events.
+([floor.py](../benchmarks/floor.py)) that parses the same files, drops exact copies, makes two daily aggregates and
+writes a DuckDB file and Parquet. The floor keeps no ledger, matches nothing, explains nothing and emits no events; it
+is the least that the machine lets one get away with. The product is `spotify-assets import` with default settings, to
+the published file and the mirror, with every asset, every day and all of Dagster's events.
 
 ![Where the time goes, and how time and memory grow](performance.svg)"""
 
@@ -167,15 +167,15 @@ make bench SIZES=1000000 ROUNDS=1
 make soak                   # the figures under "Soak"
 ```
 
-- The export is invented ([generate.py](../benchmarks/generate.py)): 16,000 rows a file, 23 keys, ten years, tastes after
-  Zipf's law, podcasts, audiobooks, nameless rows, rows of 0 ms, exact copies. The same on every machine.
+- The export is invented ([generate.py](../benchmarks/generate.py)): 16,000 rows a file, 23 keys, ten years, taste
+  after Zipf's law, podcasts, audiobooks, nameless rows, rows of 0 ms, exact copies. The same on every machine.
 - Every figure is of a process of its own, from its start until it is gone, by the kernel's account
   ([cold.py](../benchmarks/cold.py)). Floor and product take turns. Shown is the round of the median time, with the
   highest peak of memory of all rounds. Files are in the page cache.
 - Before any ratio is told the numbers are compared ([compare.py](../benchmarks/compare.py)): all plays and their
-  milliseconds, those of each day, those of each artist on each day; in the published file, the mirror and the floor's own
-  files; after the first import, after the same export again, and after a new day with all days rebuilt. One difference,
-  and `make bench` fails without a figure.
+  milliseconds, those of each day, those of each artist on each day; in the published file, the mirror and the floor's
+  own files; after the first import, after the same export again, and after a new day with all days rebuilt. One
+  difference, and `make bench` fails without a figure.
 - A stage is what the product itself reports (`spotify_assets.progress.stage`), less the stages inside it. Stages that
   run beside each other are told in full, so that they may add up to more than the process took; the data's own way
   counts such seconds once."""

@@ -3,9 +3,9 @@
     python -m benchmarks.run 100000 1000000 --rounds 3
 
 For each size, in each round, every line a process of its own: the floor; the first import into an empty home; the same
-export again; a later export that tells one new day; all days of all daily assets in one run; the publication alone, of
-a file of about 50 MB. Shown is the round of the median time, with the highest peak of memory of all rounds. Writes results.json and, from
-it, docs/performance.md and docs/performance.svg.
+export again; a later export that tells one new day; all days of all daily assets in one run. Then the publication
+alone, of a file of about 50 MB. Shown is the round of the median time, with the highest peak of memory of all rounds.
+Writes results.json and, from it, docs/performance.md and docs/performance.svg.
 """
 
 from __future__ import annotations
