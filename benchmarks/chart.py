@@ -12,22 +12,23 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from benchmarks.document import ACTIONS, DOCUMENT, RESULTS, TARGET_PLAYS
 from benchmarks.stages import NOT_OF_THE_DATA
 
 CHART = DOCUMENT.with_suffix(".svg")
-SMALLEST_SHARE = 0.025
-"""Stages that take less of the longest bar are drawn as one."""
+SMALLEST_SHARE = 0.03
+"""Stages that take less of every bar are drawn as one."""
 
 _FLOOR, _PRODUCT, _DATA, _LIMIT, _TEXT = "#6b7280", "#1d4ed8", "#0d9488", "#dc2626", "#1f2937"
 _STAGES = (
     *("#0f766e", "#14b8a6", "#5eead4", "#1e3a8a", "#3b82f6", "#93c5fd", "#6d28d9", "#a78bfa", "#ddd6fe"),
-    *("#be185d", "#f472b6", "#fbcfe8", "#4d7c0f", "#a3e635", "#b45309", "#fbbf24"),
+    *("#be185d", "#f472b6", "#fbcfe8", "#4d7c0f", "#84cc16", "#bef264", "#0e7490", "#67e8f9"),
 )
-_OTHERS, _BETWEEN = "smaller stages", "between stages"
+_OTHERS, _BETWEEN = "smaller stages", "between stages (Dagster, Python)"
 _GREYS = {_OTHERS: "#c7cdd6", _BETWEEN: "#e5e7eb"}
-_NOT_OF_THE_DATA = ("#9ca3af", "#fca5a5", "#fed7aa")
+_NOT_OF_THE_DATA = ("#f87171", "#fb923c", "#facc15")
 
 
 def draw(results: dict[str, Any]) -> Figure:
@@ -43,18 +44,36 @@ def draw(results: dict[str, Any]) -> Figure:
     return figure
 
 
-def _segments(run: dict[str, Any], smallest_seconds: float) -> dict[str, float]:
+def _segments(run: dict[str, Any]) -> dict[str, float]:
     """Seconds of each stage; what runs beside another shares the time with it, so that a bar is as long as it took."""
     seconds = {name: stage["wall_seconds"] for name, stage in run["stages"].items()}
     share = run["staged_seconds"] / sum(seconds.values()) if seconds else 0.0
-    large = {name: value * share for name, value in seconds.items() if value * share >= smallest_seconds}
-    others = run["staged_seconds"] - sum(large.values())
-    return {**large, _OTHERS: others, _BETWEEN: run["wall_seconds"] - run["staged_seconds"]}
+    return {name: value * share for name, value in seconds.items()}
+
+
+def _bars(size: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """For each bar the seconds of its segments."""
+    stages = {shown: _segments(size[action]) for action, shown in ACTIONS.items()}
+    walls = {shown: size[action]["wall_seconds"] for action, shown in ACTIONS.items()}
+    large = {
+        name
+        for shown, segments in stages.items()
+        for name, seconds in segments.items()
+        if seconds >= SMALLEST_SHARE * walls[shown]
+    }
+    return {
+        shown: {
+            **{name: seconds for name, seconds in segments.items() if name in large},
+            _OTHERS: sum(seconds for name, seconds in segments.items() if name not in large),
+            _BETWEEN: walls[shown] - sum(segments.values()),
+        }
+        for shown, segments in stages.items()
+    }
 
 
 def _draw_stages(axes: Axes, plays: int, size: dict[str, Any]) -> None:
     longest = max(size[action]["wall_seconds"] for action in ACTIONS)
-    bars = {shown: _segments(size[action], SMALLEST_SHARE * longest) for action, shown in ACTIONS.items()}
+    bars = _bars(size)
     names = list(dict.fromkeys(name for bar in bars.values() for name in bar if name not in _GREYS))
     data, other = ([name for name in names if (name in NOT_OF_THE_DATA) == flag] for flag in (False, True))
     colours = dict(zip(data, _STAGES * 3, strict=False)) | dict(zip(other, _NOT_OF_THE_DATA, strict=False)) | _GREYS
@@ -74,7 +93,7 @@ def _draw_stages(axes: Axes, plays: int, size: dict[str, Any]) -> None:
     axes.set_xlim(0, longest * 1.17)
     axes.set_xlabel("seconds")
     axes.set_title(f"Where the time goes: {plays:,} plays of ten years", loc="left", fontweight="bold")
-    axes.figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    axes.figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     _tidy(axes, "x")
 
 
@@ -96,7 +115,7 @@ def _draw_growth(axes: Axes, sizes: dict[str, Any], figure: str, unit: float, ti
         scaled = [value / unit for value in values]
         axes.plot(plays, scaled, style, color=colour, label=name, lw=1.8, ms=5)
         for at, value in zip(plays, scaled, strict=True):
-            below = name != "first import"
+            below = name == "floor"
             axes.annotate(
                 f"{value:.2g}" if value < 10 else f"{value:.0f}",
                 (at, value),
@@ -109,6 +128,8 @@ def _draw_growth(axes: Axes, sizes: dict[str, Any], figure: str, unit: float, ti
     axes.set_xscale("log")
     if figure == "wall_seconds":
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         axes.axhline(1.0, color=_LIMIT, lw=1, ls=":")
         axes.axhline(1.5, color=_LIMIT, lw=1, ls=":")
