@@ -139,6 +139,8 @@ def main() -> None:
     told = arguments.parse_args()
     folder = told.data.absolute()
     sizes = {}
+    if os.getloadavg()[0] > 0.5:
+        print(f"Others are at work on this machine (load {os.getloadavg()[0]:.1f}): the figures will be too high.")
     try:
         for plays in told.sizes:
             history = generate(plays, folder)
