@@ -55,3 +55,9 @@ def differences(floor_folder: Path, home: Path) -> list[str]:
                     speaker = "the floor" if side == "floor" else who
                     found.append(f"{question}: only {speaker} says {', '.join(map(str, row))}")
         return found
+
+
+def stored_rows(home: Path) -> int:
+    """Rows of exports that the product keeps."""
+    with duckdb.connect(str((home / "lakehouse.duckdb").resolve()), read_only=True) as published:
+        return published.execute("SELECT count(*) FROM raw.streaming_history").fetchall()[0][0]
