@@ -4,13 +4,15 @@ PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do 
 	$$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$candidate && break; done)
 BIN := .venv/bin
 SETUP := .venv/.set-up
+SIZES ?= 100000 1000000
+ROUNDS ?= 3
 HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test oldest soak docs format
+.PHONY: help setup demo ui test oldest soak bench bench-10m docs format
 
 help: ## Show what can be made.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
 
 setup: $(SETUP) ## Make .venv/ with the spotify-assets command.
 
@@ -40,8 +42,15 @@ oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported
 soak: $(SETUP) ## Minutes of kills, readers and broken exports.
 	$(BIN)/python -m pytest -m soak -q -s
 
-docs: $(SETUP) ## Write docs/data-dictionary.md from the schemas.
+bench: $(SETUP) ## Measure against the floor: make bench SIZES="100000 1000000" ROUNDS=3.
+	$(BIN)/python -m benchmarks.run $(SIZES) --rounds $(ROUNDS)
+
+bench-10m: $(SETUP) ## The same with ten million plays, once: 30 GB of disk.
+	$(BIN)/python -m benchmarks.run 10000000 --rounds 1
+
+docs: $(SETUP) ## Write docs/data-dictionary.md from the schemas, docs/performance.md from what was measured.
 	$(BIN)/python -m spotify_assets.data_dictionary > docs/data-dictionary.md
+	$(BIN)/python -m benchmarks.document
 
 format: $(SETUP) ## Format the code.
 	$(BIN)/ruff check --fix --quiet .

@@ -1,0 +1,1 @@
+"""What a history of ten years costs, measured against one hand-tuned script: `make bench`."""

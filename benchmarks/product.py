@@ -1,0 +1,114 @@
+"""The product, as a person runs it, with a stopwatch on every stage that it reports.
+
+    python -m benchmarks.cold product import EXPORT HOME     spotify-assets import EXPORT --home HOME
+    python -m benchmarks.cold product rebuild HOME           every day of all daily assets, in one run of the job
+    python -m benchmarks.cold product publish HOME           the published file once more, and nothing else
+
+Default settings, in this process. The last line of the output is an object, for `cold`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from spotify_assets import progress
+
+
+def import_export(export: Path, home: Path) -> None:
+    """What `spotify-assets import` does.
+
+    Raises:
+        SystemExit: The import failed or left rows out.
+    """
+    from spotify_assets.cli import app
+
+    exit_code = app(["import", str(export), "--home", str(home)], standalone_mode=False)
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def rebuild(home: Path) -> int:
+    """Build all daily assets for every day anew, stale or not, in one run, and publish; returns the days.
+
+    The run is the one that the Dagster UI starts for a range of partitions of the job.
+
+    Raises:
+        SystemExit: The run failed.
+    """
+    from spotify_assets.automation.jobs import DAILY_JOB
+    from spotify_assets.definitions import build_definitions, build_warehouse
+    from spotify_assets.instance import open_instance
+    from spotify_assets.lakehouse import run_session
+    from spotify_assets.settings import Settings
+
+    settings = Settings(home=home)
+    with open_instance(settings) as instance, run_session(build_warehouse(settings), purpose="benchmark"):
+        job = build_definitions(settings).resolve_job_def(DAILY_JOB)
+        days = job.partitions_def.get_partition_keys()
+        tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+        result = job.execute_in_process(
+            {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            instance=instance,
+            raise_on_error=False,
+            tags=tags,
+        )
+        if not result.success:
+            sys.exit(1)
+        return len(days)
+
+
+def publish(home: Path) -> dict[str, float]:
+    """Publish the warehouse as at the end of a run, the published file being taken away first.
+
+    Returns:
+        seconds and megabytes of the publication.
+    """
+    from spotify_assets.definitions import build_warehouse
+    from spotify_assets.lakehouse.publishing import publish_if_changed
+    from spotify_assets.settings import Settings
+
+    settings = Settings(home=home)
+    warehouse = build_warehouse(settings)
+    settings.paths.published_file.unlink()
+    began = time.perf_counter()
+    publication = publish_if_changed(warehouse, published_at=datetime.now(UTC), log=print)
+    return {"seconds": time.perf_counter() - began, "megabytes": publication.size_bytes / 1e6}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description="The product with a stopwatch.")
+    commands = arguments.add_subparsers(dest="command", required=True)
+    importing = commands.add_parser("import")
+    importing.add_argument("export", type=Path)
+    importing.add_argument("home", type=Path)
+    for name in ("rebuild", "publish"):
+        commands.add_parser(name).add_argument("home", type=Path)
+    told = arguments.parse_args()
+
+    stages: list[dict[str, Any]] = []
+
+    def note(times: progress.StageTimes) -> None:
+        ended = time.monotonic()
+        began = ended - times.wall_seconds
+        stages.append({"name": times.name, "thread": threading.get_ident(), "began": began, "ended": ended})
+
+    result: dict[str, Any] = {}
+    with progress.measuring(note):
+        if told.command == "import":
+            import_export(told.export, told.home)
+        elif told.command == "rebuild":
+            result["days"] = rebuild(told.home)
+        else:
+            result["publication"] = publish(told.home)
+    print(json.dumps({**result, "stages": stages}))
+
+
+if __name__ == "__main__":
+    main()
