@@ -99,8 +99,12 @@ def _is_same(one: Any, other: Any) -> bool:
     if kind is float:
         return repr(one) == repr(other)
     if kind is dict:
-        # The entries of metadata are stored as a list, in the order of the dictionary.
-        return len(one) == len(other) and all(map(_is_same, one.items(), other.items()))
+        # The order counts: metadata is stored as a list of entries.
+        return (
+            list(one) == list(other)
+            and list(map(type, one)) == list(map(type, other))
+            and all(map(_is_same, one.values(), other.values()))
+        )
     if kind is list:
         return len(one) == len(other) and all(map(_is_same, one, other))
     if isinstance(one, tuple):
