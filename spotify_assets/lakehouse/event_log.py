@@ -50,6 +50,8 @@ _INSERT_EVENT = """
     INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)
     VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_STATEMENTS = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+_REVISION = "SELECT version_num FROM alembic_version"
 _INSERT_TAG = "INSERT INTO asset_event_tags (event_id, asset_key, key, value, event_timestamp) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -235,9 +237,34 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
     def _make_tables(self, shard: str) -> None:
         # The stock way makes tables on a second connection while a first one is open: not on an engine that has one.
         engine = self._new_engine(shard, NullPool)
-        self._initdb(engine)
+        if shard == INDEX_SHARD_NAME or not self._make_tables_of_index(engine):
+            self._initdb(engine)
         engine.dispose()
         self._initialized_dbs.add(shard)
+
+    def _make_tables_of_index(self, engine: Engine) -> bool:
+        """Make the tables of the index shard in a run's new one; False when that cannot be done.
+
+        The stock way reads the forty files of Dagster's migrations to find that a new shard needs none of them, twice:
+        0.1 s for every run.
+        """
+        # Not on the connection that is kept open: a batch may be in the middle of a transaction there.
+        index_engine = self._new_engine(INDEX_SHARD_NAME, NullPool)
+        with index_engine.connect() as index:
+            statements = [text for (text,) in index.exec_driver_sql(_STATEMENTS)]
+            has_revision = any("alembic_version" in text for text in statements)
+            revisions = [tuple(row) for row in index.exec_driver_sql(_REVISION)] if has_revision else []
+        if len(revisions) != 1:
+            return False
+        with suppress(sqlalchemy.exc.DatabaseError), engine.connect() as connection, connection.begin():
+            # pysqlite begins no transaction before DDL, so that two processes could make half of the tables each.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if not connection.exec_driver_sql(_STATEMENTS).fetchall():
+                for statement in statements:
+                    connection.exec_driver_sql(statement)
+                connection.exec_driver_sql("INSERT INTO alembic_version (version_num) VALUES (?)", revisions[0])
+            return connection.exec_driver_sql(_REVISION).fetchone() is not None
+        return False
 
     def _new_engine(self, shard: str, pool: type[Pool], **arguments: Any) -> Engine:
         engine = sqlalchemy.create_engine(

@@ -573,6 +573,52 @@ def test_a_shard_removed_by_another_process_is_made_anew(tmp_path: Path) -> None
     assert len(storage.get_logs_for_run(DAY_RUN)) == 3
 
 
+def tables(shard: Path) -> list[Any]:
+    with closing(sqlite3.connect(shard)) as connection:
+        return [
+            connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall(),
+            connection.execute("SELECT version_num FROM alembic_version").fetchall(),
+            connection.execute("PRAGMA journal_mode").fetchall(),
+        ]
+
+
+def test_a_run_s_shard_has_the_tables_and_the_revision_of_the_stock_one(tmp_path: Path) -> None:
+    stock, batched = SqliteEventLogStorage(str(tmp_path / "a")), BatchedSqliteEventLogStorage(str(tmp_path / "b"))
+    for storage in (stock, batched):
+        storage.store_event_batch(materializations(DAY_RUN, 2))
+    batched.dispose()
+    assert tables(tmp_path / "b" / f"{DAY_RUN}.db") == tables(tmp_path / "a" / f"{DAY_RUN}.db")
+
+
+def test_a_run_s_shard_is_made_the_stock_way_when_the_index_bears_no_revision(tmp_path: Path) -> None:
+    storage = BatchedSqliteEventLogStorage(str(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "index.db")) as connection:
+        connection.execute("DROP TABLE alembic_version")
+        connection.commit()
+    storage.store_event_batch(materializations(DAY_RUN, 2))
+    assert len(storage.get_logs_for_run(DAY_RUN)) == 2
+    storage.dispose()
+    assert tables(tmp_path / f"{DAY_RUN}.db")[1]
+
+
+def make_shard(folder: str, start: Any) -> None:
+    storage = BatchedSqliteEventLogStorage(folder)
+    start.wait(60)
+    storage.store_event_batch(materializations(DAY_RUN, 2))
+
+
+def test_two_processes_may_make_a_shard_at_once(tmp_path: Path) -> None:
+    spawning = multiprocessing.get_context("spawn")
+    start = spawning.Barrier(2)
+    processes = [spawning.Process(target=make_shard, args=(str(tmp_path), start)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert count_events(tmp_path / f"{DAY_RUN}.db") == 4
+
+
 def test_only_a_few_shards_stay_open(tmp_path: Path) -> None:
     storage = BatchedSqliteEventLogStorage(str(tmp_path))
     for number in range(8):
