@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         default=30, ge=1, le=24 * 60, description="Silence after which a new listening session begins."
     )
     warehouse_memory_limit: str = Field(
-        default="300MB", description="Memory that DuckDB may use before it spills to the home folder."
+        default="200MB", description="Memory that DuckDB may use before it spills to the home folder."
     )
     lock_timeout_seconds: float = Field(
         default=600.0,

@@ -61,9 +61,7 @@ class _Mould:
         ):
             return None
         partition = event.dagster_event.event_specific_data.materialization.partition
-        return "".join(
-            (self._before, json.dumps(partition), self._between, json.dumps(event.timestamp), self._after)
-        )
+        return "".join((self._before, json.dumps(partition), self._between, json.dumps(event.timestamp), self._after))
 
 
 def _is_materialization_of_partition(event: EventLogEntry) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -25,9 +25,10 @@ event repeats no more than the table's row count. Each further entry costs 130 b
 class LakehouseIOManager(ConfigurableIOManager):
     """Stores what an asset returns in the table that its key names, `[schema, table]`, and loads it again.
 
-    An asset returns a DataFrame or LazyFrame; None means that it wrote the table itself. Without partitions the frame
-    becomes the whole table. With daily partitions, the rows of the run's days are replaced in one transaction, and
-    rows outside those days refused; a range of days in one run is one write.
+    An asset returns a DataFrame or LazyFrame, or an iterator of DataFrames where they are large: Dagster keeps what it
+    was given to the end of a run, and an iterator is empty by then. None means that it wrote the table itself.
+    Without partitions the frame becomes the whole table. With daily partitions, the rows of the run's days are
+    replaced in one transaction, and rows outside those days refused; a range of days in one run is one write.
 
     An input's metadata may name `columns` and `day_columns` (lists): when the consuming asset is partitioned by day,
     only rows of which one of these lies in the run's days are loaded.
@@ -37,7 +38,9 @@ class LakehouseIOManager(ConfigurableIOManager):
 
     warehouse: Warehouse
 
-    def handle_output(self, context: OutputContext, obj: pl.DataFrame | pl.LazyFrame | None) -> None:
+    def handle_output(
+        self, context: OutputContext, obj: pl.DataFrame | pl.LazyFrame | Iterator[pl.DataFrame] | None
+    ) -> None:
         if obj is None:
             return
         table = _table_of(context.asset_key.path)
@@ -125,9 +128,11 @@ def _collected(obj: Any, table: type[Table]) -> pl.DataFrame:
         return obj.collect()
     if isinstance(obj, pl.DataFrame):
         return obj
+    if isinstance(obj, Iterator):
+        return pl.concat(obj)
     raise WriteRefused(
-        f"{table.qualified_name()} was not written: its asset returned {type(obj).__name__}; return a polars DataFrame "
-        "or LazyFrame, or None when the asset has written the table itself"
+        f"{table.qualified_name()} was not written: its asset returned {type(obj).__name__}; return a polars "
+        "DataFrame, a LazyFrame or an iterator of DataFrames, or None when the asset has written the table itself"
     )
 
 

@@ -16,7 +16,7 @@ from spotify_assets.schemas import Table
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.warehouse import Warehouse
 
-ROWS_PER_LOT = 250_000
+ROWS_PER_LOT = 100_000
 """Ten years of plays with their names take half a gigabyte at once, and as much again while they are grouped."""
 
 

@@ -55,7 +55,7 @@ class Warehouse(DuckDBResource):
 
     home: str = Field(description="Home folder; every file lies in it.")
     database: str = Field(default="", description="Derived from home.")
-    memory_limit: str = Field(default="300MB", description="Memory that DuckDB may use before it spills to disk.")
+    memory_limit: str = Field(default="200MB", description="Memory that DuckDB may use before it spills to disk.")
     lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other users of the home.")
     snapshots_kept: int = Field(default=3, description="Published snapshots kept, at least 3.")
     mirror_versions_kept: int = Field(default=3, description="Versions of the local mirror kept.")

@@ -111,7 +111,7 @@ def _built(
             rows, of_lot = build(lot)
         frames.append(rows)
         balance += of_lot
-    return _checked(table, pl.concat(frames), balance)
+    return _checked(table, frames, balance)
 
 
 def _built_entities(
@@ -124,7 +124,7 @@ def _built_entities(
     return _built(table, plays, build)
 
 
-def _checked(table: type[Table], rows: pl.DataFrame, balance: checks.Balance) -> dg.MaterializeResult:
+def _checked(table: type[Table], frames: list[pl.DataFrame], balance: checks.Balance) -> dg.MaterializeResult:
     """The rows with the result of their check; days that do not balance are never written.
 
     Raises:
@@ -141,7 +141,7 @@ def _checked(table: type[Table], rows: pl.DataFrame, balance: checks.Balance) ->
             allow_retries=False,
         )
     return dg.MaterializeResult(
-        value=rows,
+        value=iter(frames),
         check_results=[
             dg.AssetCheckResult(
                 check_name=CHECK_NAME,
