@@ -19,17 +19,26 @@ def asset_key(table: type[Table]) -> dg.AssetKey:
     return dg.AssetKey([table.layout.schema, table.layout.table])
 
 
-def columns_of(table: type[Table], columns: Sequence[str], *, day_columns: Sequence[str] = ()) -> dg.AssetIn:
+def columns_of(
+    table: type[Table],
+    columns: Sequence[str],
+    *,
+    day_columns: Sequence[str] = (),
+    equal_to: Mapping[str, str] | None = None,
+) -> dg.AssetIn:
     """An input of some columns of a table.
 
     Args:
         table: The table to read.
         columns: The columns that the asset needs.
         day_columns: DATE columns; a daily asset then reads only rows of which one lies in the days of its run.
+        equal_to: Texts by column; other rows are not read.
     """
     metadata: dict[str, Any] = {"columns": list(columns)}
     if day_columns:
         metadata["day_columns"] = list(day_columns)
+    if equal_to:
+        metadata["equal_to"] = dict(equal_to)
     return dg.AssetIn(key=asset_key(table), metadata=metadata)
 
 

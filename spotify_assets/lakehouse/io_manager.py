@@ -12,6 +12,7 @@ from dagster import ConfigurableIOManager, InputContext, MetadataValue, OutputCo
 
 from spotify_assets import progress
 from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
+from spotify_assets.lakehouse.definition import quoted
 from spotify_assets.lakehouse.errors import WriteRefused
 from spotify_assets.lakehouse.lots import Lots
 from spotify_assets.lakehouse.warehouse import Warehouse
@@ -33,7 +34,8 @@ class LakehouseIOManager(ConfigurableIOManager):
     An input's metadata may name `columns` and `day_columns` (lists): when the consuming asset is partitioned by day,
     only rows of which one of these lies in the run's days are loaded.
     `AssetIn(metadata={"columns": ["played_on", "ms_played"], "day_columns": ["played_on"]})`
-    A parameter annotated with `Lots` reads them some days at a time.
+    `equal_to` (texts by column) leaves other rows unread. A parameter annotated with `Lots`, instead of a frame, reads
+    them some days at a time.
     """
 
     warehouse: Warehouse
@@ -88,7 +90,15 @@ class LakehouseIOManager(ConfigurableIOManager):
                 days,
             )
         with progress.stage(f"{table.layout.schema}: read"):
-            frame = self.warehouse.read(table, columns, days=days, day_columns=day_columns)
+            equal_to = _value(metadata.get("equal_to")) or {}
+            frame = self.warehouse.read(
+                table,
+                columns,
+                days=days,
+                day_columns=day_columns,
+                where=" AND ".join(f"{quoted(column)} = ?" for column in equal_to),
+                parameters=list(equal_to.values()),
+            )
         return frame.lazy() if wanted is pl.LazyFrame else frame
 
     def _metadata(

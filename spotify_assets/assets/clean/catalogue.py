@@ -13,6 +13,11 @@ from spotify_assets.transforms import library as library_transforms
 _IMPORTS = columns_of(raw.Imports, ["listener", "file_id", "file_name", "kind", "snapshot_at"])
 
 
+def _told_rows_of(table: type[Table]) -> dg.AssetIn:
+    """A million rows of history are told for each hundred of the library."""
+    return columns_of(raw.ToldRows, raw.ToldRows.column_names(), equal_to={"source_table": table.qualified_name()})
+
+
 def _outs(*tables: type[Table]) -> dict[str, dg.AssetOut]:
     return {table.layout.table: table_out(table) for table in tables}
 
@@ -38,12 +43,11 @@ def build_catalogue_assets() -> list[dg.AssetsDefinition]:
         clean.SavedTracks,
         ins={
             "items": columns_of(raw.LibraryItems, raw.LibraryItems.column_names()),
-            "told": columns_of(raw.ToldRows, raw.ToldRows.column_names()),
+            "told": _told_rows_of(raw.LibraryItems),
             "imports": _IMPORTS,
         },
     )
     def saved_tracks(items: pl.LazyFrame, told: pl.LazyFrame, imports: pl.LazyFrame) -> pl.LazyFrame:
-        told = told.filter(pl.col("source_table") == raw.LibraryItems.qualified_name())
         return library_transforms.saved_tracks(library_transforms.newest_snapshot(items, told, imports, "library"))
 
     @dg.multi_asset(
@@ -51,12 +55,11 @@ def build_catalogue_assets() -> list[dg.AssetsDefinition]:
         outs=_outs(clean.Playlists, clean.PlaylistItems),
         ins={
             "items": columns_of(raw.LibraryPlaylistItems, raw.LibraryPlaylistItems.column_names()),
-            "told": columns_of(raw.ToldRows, raw.ToldRows.column_names()),
+            "told": _told_rows_of(raw.LibraryPlaylistItems),
             "imports": _IMPORTS,
         },
     )
     def playlists(items: pl.LazyFrame, told: pl.LazyFrame, imports: pl.LazyFrame):
-        told = told.filter(pl.col("source_table") == raw.LibraryPlaylistItems.qualified_name())
         newest = library_transforms.newest_snapshot(items, told, imports, "playlists")
         return library_transforms.playlists(newest), library_transforms.playlist_items(newest)
 

@@ -79,7 +79,7 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
                 del decided
                 changed = changed.sort("played_on", "ended_at", "play_id")
             with progress.stage("plays: write"):
-                transaction.replace_days(clean.Plays, _chunks(transaction, changed, names), to_write)
+                transaction.replace_days(clean.Plays, full_rows(transaction, changed, names), to_write)
                 changed_sources = sources.filter(pl.col("played_on").is_in(to_relate))
                 transaction.replace_days(clean.PlaySources, changed_sources, to_relate)
                 if not days.equals(known.collect()):
@@ -104,10 +104,12 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
     return plays
 
 
-def _chunks(transaction: Transaction, changed: pl.DataFrame, names: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The full rows of plays in the order of their days, some days at a time."""
+def full_rows(
+    transaction: Transaction, changed: pl.DataFrame, names: pl.DataFrame, plays_per_chunk: int = PLAYS_PER_CHUNK
+) -> Iterator[pl.DataFrame]:
+    """clean.plays for decided plays in the order of their days: some whole days at a time, at least one."""
     days_in_order = changed.group_by("played_on", maintain_order=True).len()
-    days_in_order = days_in_order.with_columns(chunk=pl.col("len").cum_sum() // PLAYS_PER_CHUNK)
+    days_in_order = days_in_order.with_columns(chunk=(pl.col("len").cum_sum() - pl.col("len")) // plays_per_chunk)
     written = 0
     for rows_of_chunk in days_in_order.group_by("chunk", maintain_order=True).agg(pl.col("len").sum())["len"]:
         plays = changed.slice(written, rows_of_chunk)
