@@ -242,7 +242,9 @@ CHECKS = [dg.AssetCheckKey(dg.AssetKey("first"), "is_first"), dg.AssetCheckKey(d
 
 def check_history(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[Any]:
     history = instance.event_log_storage.get_asset_check_execution_history(check, limit=500)
-    return [(record.run_id, record.status, record.partition, record.event and plain(record.event)) for record in history]
+    return [
+        (record.run_id, record.status, record.partition, record.event and plain(record.event)) for record in history
+    ]
 
 
 def evaluated_checks(instance: dg.DagsterInstance) -> list[Any]:

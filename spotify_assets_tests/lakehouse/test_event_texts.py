@@ -40,7 +40,7 @@ def materialization(
 
 # Values that are equal in Python and differ as JSON are what a comparison could take for each other.
 values = st.sampled_from(
-    [0, 0.0, -0.0, 1, 1.0, True, False, "1", "", "ä\u2028\"\\", [1], [1.0], {"a": 1, "b": True}, {"b": True, "a": 1}]
+    [0, 0.0, -0.0, 1, 1.0, True, False, "1", "", 'ä\u2028"\\', [1], [1.0], {"a": 1, "b": True}, {"b": True, "a": 1}]
 ) | st.builds(dg.TimestampMetadataValue, st.just(1.0))
 keys = st.sampled_from(["rows", "seconds", "partition", "timestamp"])
 timestamps = st.floats(0, 4e9) | st.sampled_from([0.0, -0.0, 1e22, 5e-324, math.inf])
