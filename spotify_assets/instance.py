@@ -49,7 +49,11 @@ def prepare_home(settings: Settings) -> HomePaths:
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """The home's instance. Runs whose process died are reported as failed first."""
+    # Not at the top: it loads what writes to databases, which a command that opens no instance need not wait for.
+    from spotify_assets.lakehouse.event_log import have_events_collected
+
     paths = prepare_home(settings)
+    have_events_collected()
     instance = dg.DagsterInstance.from_config(str(paths.dagster_folder))
     report_dead_runs(instance, State(paths.state_file))
     return instance

@@ -84,7 +84,8 @@ def build_everything(
     """
     outcome = Outcome()
     with run_session(warehouse, purpose=purpose):
-        first = build_definitions().resolve_job_def(IMPORT_JOB)
+        definitions, first_day = build_definitions(), state.first_day()
+        first = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
             first.execute_in_process(
                 {**(run_config or {}), "ops": {"streaming_history": {"config": import_config or {}}}},
@@ -97,7 +98,9 @@ def build_everything(
             return outcome
         days: list[date] = warehouse.stale_days()["played_on"].unique().to_list()
         remember_first_day(warehouse, state, days)
-        daily = build_definitions().resolve_job_def(DAILY_JOB)
+        if state.first_day() != first_day:
+            definitions = build_definitions()
+        daily = definitions.resolve_job_def(DAILY_JOB)
         # A clock that went ahead can date a play tomorrow: that day has no partition before it comes.
         last_key = daily.partitions_def.get_last_partition_key()
         for start, end in day_ranges(day for day in days if day.isoformat() <= last_key):

@@ -86,7 +86,7 @@ def _with(event: EventLogEntry, partition: str, timestamp: float) -> EventLogEnt
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two values are stored alike. Equality is not enough: 1, 1.0 and True are equal, and so are 0.0 and -0.0."""
+    """Whether two values are stored alike. Equality is not enough: 1, 1.0 and True are equal, so are 0.0 and -0.0."""
     if one is other:
         return True
     kind = type(one)

@@ -20,7 +20,7 @@ from spotify_assets.schemas import Table, table_named
 
 _DETAILED_PARTITIONS = 62
 """Up to so many partitions of a run get a row count of their own and all that is known of the write; beyond, every
-event repeats no more than the table's row count. Each further entry costs 130 bytes, twice, for each of 22,000 events."""
+event says the table's row count only. Each further entry costs 130 bytes, twice, for each of 22,000 events."""
 
 
 class LakehouseIOManager(ConfigurableIOManager):
