@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
-from spotify_assets.lakehouse import staleness
+from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse.definition import literal, quoted
 from spotify_assets.lakehouse.errors import PublicationFailed
 from spotify_assets.lakehouse.transaction import Transaction, last_change
@@ -78,6 +78,7 @@ def publish_if_changed(
                 _write_published(connection, warehouse, sequence, published_at)
                 # A copy without a checkpoint silently lacks what is still in the WAL.
                 connection.execute("CHECKPOINT").fetchall()
+                has_gaps = compaction.is_worth_it(connection, warehouse.compaction_free_bytes)
             except duckdb.Error as error:
                 raise _failed(paths, error) from error
         if _size(paths.warehouse_file.with_name(paths.warehouse_file.name + ".wal")):
@@ -85,6 +86,8 @@ def publish_if_changed(
                 f"{paths.published_file} was not renewed: the warehouse still has a write-ahead log after its "
                 "checkpoint. What was written is safe; the next run publishes it."
             )
+        if has_gaps:
+            compaction.compact(warehouse, log)
         try:
             snapshot = _copy(paths, sequence)
             _switch(paths, snapshot, log, make_symlink)

@@ -23,7 +23,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
 from spotify_assets.lakehouse import session as sessions
-from spotify_assets.lakehouse import staleness
+from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse.definition import Catalog, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
@@ -59,6 +59,9 @@ class Warehouse(DuckDBResource):
     lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other users of the home.")
     snapshots_kept: int = Field(default=3, description="Published snapshots kept, at least 3.")
     mirror_versions_kept: int = Field(default=3, description="Versions of the local mirror kept.")
+    compaction_free_bytes: int = Field(
+        default=32_000_000, description="Free bytes in the file, more than half of it, that are worth writing it anew."
+    )
     days_table: str = Field(
         default="", description="Table (listener, played_on, version) that rules which days are stale."
     )
@@ -136,6 +139,7 @@ class Warehouse(DuckDBResource):
             if not self.is_open:
                 # What DuckDB spilled and a killed process could not clear away.
                 shutil.rmtree(self._spill_folder, ignore_errors=True)
+                compaction.remove_unfinished(self.paths)
             connection = self._connect(path, deadline, on_wait)
             _open_connections[path] = _open_connections.get(path, 0) + 1
             try:
@@ -243,7 +247,7 @@ class Warehouse(DuckDBResource):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.paths.scratch_folder.mkdir(parents=True, exist_ok=True)
-                connection = duckdb.connect(str(path), config=self._configuration())
+                connection = duckdb.connect(str(path), config=self.configuration())
                 break
             except (duckdb.Error, OSError) as error:
                 # Only a lock is worth waiting for: dagster-duckdb waits 102 s for a folder that does not exist.
@@ -274,7 +278,13 @@ class Warehouse(DuckDBResource):
     def _spill_folder(self) -> Path:
         return self.paths.scratch_folder / "duckdb"
 
-    def _configuration(self) -> dict[str, Any]:
+    @property
+    def storage_version(self) -> str:
+        """The format of the file."""
+        return _STORAGE_VERSION
+
+    def configuration(self) -> dict[str, Any]:
+        """How DuckDB is set up, the same for every connection of a process."""
         return {
             "storage_compatibility_version": _STORAGE_VERSION,
             "memory_limit": self.memory_limit,

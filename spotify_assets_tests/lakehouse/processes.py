@@ -54,6 +54,13 @@ def hold_database(path: Path, held: Any, release: Any) -> None:
         release.wait(20)
 
 
+def write_database(path: Path, held: Any, release: Any) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SELECT 1").fetchall()
+        held.set()
+        release.wait(20)
+
+
 def append_often(home: Path, first: int, times: int) -> None:
     warehouse = warehouse_in(home)
     for number in range(times):
