@@ -22,8 +22,8 @@ from dagster import InitResourceContext
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
-from spotify_assets.lakehouse import session as sessions
 from spotify_assets.lakehouse import compaction, staleness
+from spotify_assets.lakehouse import session as sessions
 from spotify_assets.lakehouse.definition import Catalog, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
