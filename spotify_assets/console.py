@@ -19,6 +19,7 @@ from spotify_assets import progress
 from spotify_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import DemoFinished, Finished
 
 _out = Console(highlight=False)
@@ -100,6 +101,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
 
     from spotify_assets.instance import HomeNotWritable
     from spotify_assets.lakehouse import LakehouseError
+    from spotify_assets.state import StateError
 
     if isinstance(error, ValidationError):
         for detail in error.errors():
@@ -107,7 +109,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
-    if isinstance(error, HomeNotWritable | LakehouseError):
+    if isinstance(error, HomeNotWritable | LakehouseError | StateError):
         complain(str(error))
         return FAILED
     complain(f"Something unexpected went wrong: {type(error).__name__}: {error}")
@@ -207,6 +209,44 @@ def show_forgotten(settings: Settings, finished: Finished) -> None:
             f"Import {report['import_id']} is taken back: {report['forgotten_rows']:,} rows that nothing else told are "
             f"gone, {finished.outcome.built_days:,} days built anew."
         )
+
+
+def show_purge_plan(settings: Settings, plan: PurgePlan) -> None:
+    """What a purge will remove."""
+    _out.print(Text(f"Of {plan.listener}, {settings.home} holds:"), soft_wrap=True)
+    if plan.is_unfinished:
+        _out.print("  what an interrupted purge has left")
+    table = Table(box=None, show_header=False)
+    for name, rows in sorted(plan.rows.items()):
+        table.add_row(Text(name), f"{rows:,} rows")
+    if plan.rows:
+        _out.print(table)
+    if plan.runs:
+        _out.print(f"  {len(plan.runs):,} runs in Dagster's history, with their events")
+    for path in plan.files:
+        _out.print(Text(f"  {path}, also what you put there"), soft_wrap=True)
+    if plan.is_in_household:
+        _out.print(Text(f"  an entry in {settings.paths.listeners_file}"), soft_wrap=True)
+    if plan.is_alone:
+        _out.print("Nobody else has data here: every snapshot, the mirror and all runs go, the home becomes as new.")
+    else:
+        _out.print("Older snapshots and mirror versions go too; those of the others are made anew.")
+
+
+def show_purged(report: PurgeReport) -> None:
+    """What a purge removed."""
+    rows = sum(report.plan.rows.values())
+    _out.print(
+        Text(
+            f"{report.plan.listener} is removed: {rows:,} rows of {len(report.plan.rows)} tables, "
+            f"{len(report.plan.runs):,} runs, {len(report.plan.files)} files and folders, older snapshots and mirror "
+            "versions."
+        )
+    )
+    for table in report.emptied:
+        complain(f"{table} has no column listener and was emptied: materialize it again.")
+    for remaining in report.remaining:
+        complain(remaining)
 
 
 def show_imports(settings: Settings) -> None:

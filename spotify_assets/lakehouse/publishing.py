@@ -227,6 +227,19 @@ def _remove_old_snapshots(paths: HomePaths, current: Path, kept: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_other_snapshots(paths: HomePaths) -> None:
+    """Remove every snapshot but the published one, half-made ones included. The caller holds the run lock.
+
+    Raises:
+        OSError: One cannot be removed.
+    """
+    current = paths.published_file.resolve().parent.name if paths.published_file.is_symlink() else ""
+    if paths.snapshots_folder.exists():
+        for folder in paths.snapshots_folder.iterdir():
+            if folder.name != current:
+                shutil.rmtree(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

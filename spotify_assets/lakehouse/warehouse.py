@@ -138,7 +138,7 @@ class Warehouse(DuckDBResource):
         with self.exclusively(on_wait):
             if not self.is_open:
                 # What DuckDB spilled and a killed process could not clear away.
-                shutil.rmtree(self._spill_folder, ignore_errors=True)
+                shutil.rmtree(self.paths.spill_folder, ignore_errors=True)
                 compaction.remove_unfinished(self.paths)
             connection = self._connect(path, deadline, on_wait)
             _open_connections[path] = _open_connections.get(path, 0) + 1
@@ -275,10 +275,6 @@ class Warehouse(DuckDBResource):
         return connection
 
     @property
-    def _spill_folder(self) -> Path:
-        return self.paths.scratch_folder / "duckdb"
-
-    @property
     def storage_version(self) -> str:
         """The format of the file."""
         return _STORAGE_VERSION
@@ -288,7 +284,7 @@ class Warehouse(DuckDBResource):
         return {
             "storage_compatibility_version": _STORAGE_VERSION,
             "memory_limit": self.memory_limit,
-            "temp_directory": str(self._spill_folder),
+            "temp_directory": str(self.paths.spill_folder),
             # Rows have no order in a table; keeping one would leave one core idle while inserting.
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from spotify_assets.assets.table_asset import columns_of, table_asset, table_out
+from spotify_assets.lakehouse import Transaction
 from spotify_assets.schemas import Table, clean, raw
 from spotify_assets.transforms import calendar as calendar_transforms
 from spotify_assets.transforms import catalogue as catalogue_transforms
@@ -16,6 +17,27 @@ def _outs(*tables: type[Table]) -> dict[str, dg.AssetOut]:
     return {table.layout.table: table_out(table) for table in tables}
 
 
+def _catalogue(plays: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    spelled = catalogue_transforms.spellings(plays).collect().lazy()
+    return (
+        catalogue_transforms.tracks(spelled),
+        catalogue_transforms.albums(spelled),
+        catalogue_transforms.artists(spelled),
+    )
+
+
+SHARED_TABLES: tuple[type[Table], ...] = (clean.Tracks, clean.Albums, clean.Artists, clean.Calendar)
+"""Tables of this module that are made from the rows of all listeners together, so that they bear no listener."""
+
+
+def rebuild_shared_tables(transaction: Transaction) -> None:
+    """Make SHARED_TABLES anew from the plays and days that are stored."""
+    plays = transaction.read(clean.Plays, catalogue_transforms.PLAY_COLUMNS).lazy()
+    days = transaction.read(clean.Days, ["played_on"]).lazy()
+    for table, rows in zip(SHARED_TABLES, (*_catalogue(plays), calendar_transforms.calendar(days)), strict=True):
+        transaction.replace(table, rows.collect())
+
+
 def build_catalogue_assets() -> list[dg.AssetsDefinition]:
     """clean.tracks, albums, artists, saved_tracks, playlists, playlist_items and calendar."""
 
@@ -25,12 +47,7 @@ def build_catalogue_assets() -> list[dg.AssetsDefinition]:
         ins={"plays": columns_of(clean.Plays, catalogue_transforms.PLAY_COLUMNS)},
     )
     def catalogue(plays: pl.LazyFrame):
-        spelled = catalogue_transforms.spellings(plays).collect().lazy()
-        return (
-            catalogue_transforms.tracks(spelled),
-            catalogue_transforms.albums(spelled),
-            catalogue_transforms.artists(spelled),
-        )
+        return _catalogue(plays)
 
     @table_asset(
         clean.SavedTracks,
