@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
+import shutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ FAILED, WRONG_USE, PARTLY = 1, 2, 3
 """Exit codes, see `cli`."""
 
 _PROBLEMS_SHOWN = 20
+_LEAST_ROOM_BYTES = 1_000_000
 
 
 @contextmanager
@@ -109,7 +112,16 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
-    if isinstance(error, HomeNotWritable | LakehouseError | StateError):
+    if isinstance(error, HomeNotWritable | LakehouseError):
+        complain(str(error))
+        return FAILED
+    if log_folder is not None and _is_disk_full(error, log_folder.parent):
+        complain(
+            f"The disk is full: {log_folder.parent} could not be written to the end. What was committed before is "
+            "kept. Free some space, then run this again."
+        )
+        return FAILED
+    if isinstance(error, StateError):
         complain(str(error))
         return FAILED
     complain(f"Something unexpected went wrong: {type(error).__name__}: {error}")
@@ -125,6 +137,18 @@ def explain(error: Exception, log_folder: Path | None) -> int:
     except OSError:
         complain(story)
     return FAILED
+
+
+def _is_disk_full(error: BaseException | None, home: Path) -> bool:
+    """Whether an error, or one that led to it, is that of a full disk."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+            return True
+        # What SQLite says when it cannot make its side files.
+        if "disk I/O error" in str(error) and shutil.disk_usage(home).free < _LEAST_ROOM_BYTES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _show_failure(finished: Finished) -> None:
