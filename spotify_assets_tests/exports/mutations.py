@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import tempfile
 from collections.abc import Callable
 from datetime import date
@@ -41,7 +42,9 @@ def originals() -> dict[str, bytes]:
         write_library(plays, Path(name, "old library"), has_uris=False)
         for path in sorted(Path(name).rglob("*.json")):
             if path.name.lower().startswith(("streaming", "endsong", "yourlibrary", "playlist")):
-                files[f"{path.relative_to(name).parts[0]} {path.name}"] = path.read_bytes()
+                # Two spellings of it in a folder are two accounts, and then nothing of the folder is taken in.
+                data = re.sub(rb'\s*"username": "[^"]*",', b"", path.read_bytes())
+                files[f"{path.relative_to(name).parts[0]} {path.name}"] = data
     return files
 
 
