@@ -94,6 +94,27 @@ def forget_command(
 
 
 @app.command()
+def purge(
+    listener: Annotated[str, typer.Option("--listener", help="Whose data goes.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Remove a person from everywhere: tables, snapshots, mirror, inbox, Dagster's history. Nothing brings it back."""
+    from spotify_assets import console
+    from spotify_assets.commands import plan_purge, purge_listener
+
+    settings = _settings(home)
+    name = Settings(home=settings.home, listener=listener).listener
+    console.show_purge_plan(settings, plan_purge(settings, name))
+    if not yes:
+        typer.confirm(f"Remove all of this for good? There is no way back for {name}.", abort=True)
+    with console.progress_bar():
+        report = purge_listener(settings, name)
+    console.show_purged(report)
+    raise typer.Exit(console.PARTLY if report.remaining or report.emptied else 0)
+
+
+@app.command()
 def status(home: HomeOption = None) -> None:
     """Show where the lakehouse is, what it holds and what is stale."""
     from spotify_assets import console

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from spotify_assets import progress
+from spotify_assets.automation import purging
+from spotify_assets.automation.purging import PurgePlan, PurgeReport
 from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
@@ -111,6 +113,33 @@ def serve_ui(settings: Settings, port: int) -> int:
         return subprocess.run(command, cwd=paths.home, env=settings.process_environment(), check=False).returncode
     except KeyboardInterrupt:
         return 0
+
+
+def plan_purge(settings: Settings, listener: str) -> PurgePlan:
+    """What `purge_listener` would remove.
+
+    Raises:
+        PurgeRefused: Nothing is known of that listener.
+    """
+    warehouse = build_warehouse(settings)
+    plan = purging.plan_purge(settings.paths, warehouse, listener, default_listener=settings.listener)
+    if plan.is_empty:
+        known = ", ".join(purging.known_listeners(warehouse)) or "nobody"
+        raise purging.PurgeRefused(
+            f"{settings.home} knows nothing of a listener {listener}. Nothing was removed. Known are: {known}."
+        )
+    return plan
+
+
+def purge_listener(settings: Settings, listener: str) -> PurgeReport:
+    """Remove a person from the home, see `automation.purging`."""
+    return purging.purge(
+        settings.paths,
+        build_warehouse(settings),
+        listener,
+        default_listener=settings.listener,
+        now=Clock().now(),
+    )
 
 
 @dataclass(frozen=True)

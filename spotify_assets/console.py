@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
+import shutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from spotify_assets import progress
 from spotify_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import DemoFinished, Finished
 
 _out = Console(highlight=False)
@@ -28,6 +31,7 @@ FAILED, WRONG_USE, PARTLY = 1, 2, 3
 """Exit codes, see `cli`."""
 
 _PROBLEMS_SHOWN = 20
+_LEAST_ROOM_BYTES = 1_000_000
 
 
 @contextmanager
@@ -100,6 +104,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
 
     from spotify_assets.instance import HomeNotWritable
     from spotify_assets.lakehouse import LakehouseError
+    from spotify_assets.state import StateError
 
     if isinstance(error, ValidationError):
         for detail in error.errors():
@@ -108,6 +113,15 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
     if isinstance(error, HomeNotWritable | LakehouseError):
+        complain(str(error))
+        return FAILED
+    if log_folder is not None and _is_disk_full(error, log_folder.parent):
+        complain(
+            f"The disk is full: {log_folder.parent} could not be written to the end. What was committed before is "
+            "kept. Free some space, then run this again."
+        )
+        return FAILED
+    if isinstance(error, StateError):
         complain(str(error))
         return FAILED
     complain(f"Something unexpected went wrong: {type(error).__name__}: {error}")
@@ -123,6 +137,18 @@ def explain(error: Exception, log_folder: Path | None) -> int:
     except OSError:
         complain(story)
     return FAILED
+
+
+def _is_disk_full(error: BaseException | None, home: Path) -> bool:
+    """Whether an error, or one that led to it, is that of a full disk."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error):
+            return True
+        # What SQLite says when it cannot make its side files.
+        if "disk I/O error" in str(error) and shutil.disk_usage(home).free < _LEAST_ROOM_BYTES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _show_failure(finished: Finished) -> None:
@@ -207,6 +233,44 @@ def show_forgotten(settings: Settings, finished: Finished) -> None:
             f"Import {report['import_id']} is taken back: {report['forgotten_rows']:,} rows that nothing else told are "
             f"gone, {finished.outcome.built_days:,} days built anew."
         )
+
+
+def show_purge_plan(settings: Settings, plan: PurgePlan) -> None:
+    """What a purge will remove."""
+    _out.print(Text(f"Of {plan.listener}, {settings.home} holds:"), soft_wrap=True)
+    if plan.is_unfinished:
+        _out.print("  what an interrupted purge has left")
+    table = Table(box=None, show_header=False)
+    for name, rows in sorted(plan.rows.items()):
+        table.add_row(Text(name), f"{rows:,} rows")
+    if plan.rows:
+        _out.print(table)
+    if plan.runs:
+        _out.print(f"  {len(plan.runs):,} runs in Dagster's history, with their events")
+    for path in plan.files:
+        _out.print(Text(f"  {path}, also what you put there"), soft_wrap=True)
+    if plan.is_in_household:
+        _out.print(Text(f"  an entry in {settings.paths.listeners_file}"), soft_wrap=True)
+    if plan.is_alone:
+        _out.print("Nobody else has data here: every snapshot, the mirror and all runs go, the home becomes as new.")
+    else:
+        _out.print("Older snapshots and mirror versions go too; those of the others are made anew.")
+
+
+def show_purged(report: PurgeReport) -> None:
+    """What a purge removed."""
+    rows = sum(report.plan.rows.values())
+    _out.print(
+        Text(
+            f"{report.plan.listener} is removed: {rows:,} rows of {len(report.plan.rows)} tables, "
+            f"{len(report.plan.runs):,} runs, {len(report.plan.files)} files and folders, older snapshots and mirror "
+            "versions."
+        )
+    )
+    for table in report.emptied:
+        complain(f"{table} has no column listener and was emptied: materialize it again.")
+    for remaining in report.remaining:
+        complain(remaining)
 
 
 def show_imports(settings: Settings) -> None:

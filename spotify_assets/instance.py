@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
@@ -16,6 +18,11 @@ load_from:
       module_name: spotify_assets.definitions
       location_name: spotify_assets
 """
+
+
+PROCESS_TAG = "spotify_assets/process"
+"""Tag of a run: the process that executes it, as it stands in `state.sqlite`. A run's own entry there begins only when
+its resources are made, and a process may be killed before."""
 
 
 class HomeNotWritable(Exception):
@@ -64,13 +71,24 @@ def report_dead_runs(instance: dg.DagsterInstance, state: State) -> list[str]:
     reported = []
     for dead in state.dead_runs():
         run = instance.get_run_by_id(dead.run_id)
-        if run is not None and not run.is_finished:
-            instance.report_run_failed(
-                run,
-                "The process of this run ended without a word (killed, or the machine went down). What it had "
-                "committed is kept; run it again to build the rest.",
-            )
-            reported.append(dead.run_id)
+        reported += _report(instance, [run] if run and not run.is_finished else [])
+        reported += report_unfinished_runs(instance, dead.run_id)
         state.unregister_run(dead.run_id)
         dead.lock_file.unlink(missing_ok=True)
     return reported
+
+
+def report_unfinished_runs(instance: dg.DagsterInstance, process_id: str) -> list[str]:
+    """Report the runs as failed that a process, now gone, has started and not finished; returns their ids."""
+    filters = dg.RunsFilter(tags={PROCESS_TAG: process_id}, statuses=NOT_FINISHED_STATUSES)
+    return _report(instance, instance.get_runs(filters))
+
+
+def _report(instance: dg.DagsterInstance, runs: Sequence[dg.DagsterRun]) -> list[str]:
+    for run in runs:
+        instance.report_run_failed(
+            run,
+            "The process of this run ended without a word (killed, a full disk, or the machine went down). What it "
+            "had committed is kept; run it again to build the rest.",
+        )
+    return [run.run_id for run in runs]

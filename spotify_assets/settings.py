@@ -166,6 +166,14 @@ class HomePaths:
         return self.home / "inbox" / listener
 
     @property
+    def listeners_file(self) -> Path:
+        return self.home / "listeners.toml"
+
+    @property
+    def logs_folder(self) -> Path:
+        return self.home / "logs"
+
+    @property
     def dagster_folder(self) -> Path:
         return self.home / "dagster"
 
@@ -188,6 +196,10 @@ class HomePaths:
     @property
     def scratch_folder(self) -> Path:
         return self.home / ".scratch"
+
+    @property
+    def spill_folder(self) -> Path:
+        return self.scratch_folder / "duckdb"
 
     @property
     def run_lock_file(self) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
@@ -125,6 +125,27 @@ class State:
             else:
                 connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
+    def forget(self, is_told: Callable[[str], bool]) -> int:
+        """Delete every row that has a text of which `is_told` is true; returns how many. See `sweep`."""
+        with self._writing() as connection:
+            return sum(delete_told(connection, table, is_told) for table in _table_names(connection))
+
+    def clear(self) -> None:
+        """Forget everything but the runs in progress. See `sweep`."""
+        with self._writing() as connection:
+            for table in _table_names(connection):
+                if table != "runs":
+                    connection.execute(f'DELETE FROM "{table}"')
+
+    def sweep(self) -> None:
+        """Have nothing that was deleted be left in the bytes of the file.
+
+        Raises:
+            StateError: Another process keeps reading the file.
+        """
+        with self._connected() as connection:
+            sweep_database(connection, self._path)
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._connected() as connection:
@@ -184,6 +205,39 @@ class State:
                 f"{len(_MIGRATIONS)}). Nothing was changed; install the newer version."
             )
         return version
+
+
+def sweep_database(connection: sqlite3.Connection, path: Path) -> None:
+    """Write a SQLite file anew, without the bytes of rows that were deleted, and empty its write-ahead log.
+
+    Raises:
+        StateError: Another process keeps using the file.
+    """
+    try:
+        connection.execute("VACUUM")
+        is_busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        is_busy = True
+    if is_busy:
+        raise StateError(
+            f"{path.name} is in use by another process, so that deleted rows are still in its bytes. Stop the Dagster "
+            "UI and every run on this home, then run this again."
+        )
+
+
+def _table_names(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    return [name for (name,) in rows.fetchall()]
+
+
+def delete_told(connection: sqlite3.Connection, table: str, is_told: Callable[[str], bool]) -> int:
+    """Delete the rows of a table that have a text of which `is_told` is true; returns how many."""
+    rows = connection.execute(f'SELECT rowid, * FROM "{table}"').fetchall()
+    told = [(row[0],) for row in rows if any(isinstance(value, str) and is_told(value) for value in row[1:])]
+    connection.executemany(f'DELETE FROM "{table}" WHERE rowid = ?', told)
+    return len(told)
 
 
 def is_held(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import date
@@ -22,6 +23,49 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 def find_browser() -> str | None:
     """Path of an installed Chrome or Chromium."""
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+SOAK_FIGURES = Path(__file__).parent.parent / "benchmarks" / "soak.json"
+_figures = pytest.StashKey[list[dict[str, str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--soak-share", type=float, default=1.0, help="Share of the kills, runs and mutations of `make soak` to do."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_figures] = []
+
+
+@pytest.fixture
+def soak_share(request: pytest.FixtureRequest) -> float:
+    """How much of a soak to do; 1 is all of it."""
+    return request.config.getoption("--soak-share")
+
+
+@pytest.fixture
+def tell_figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Have a figure (what was measured, what came out) stand in the table at the end and in benchmarks/soak.json."""
+
+    def tell(what: str, figure: str) -> None:
+        request.config.stash[_figures].append({"what": what, "figure": figure})
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    figures = config.stash[_figures]
+    if not figures:
+        return
+    width = max(len(each["what"]) for each in figures)
+    terminalreporter.section("soak")
+    for each in figures:
+        terminalreporter.write_line(f"{each['what']:{width}}  {each['figure']}")
+    if config.getoption("--soak-share") == 1.0:
+        SOAK_FIGURES.parent.mkdir(exist_ok=True)
+        SOAK_FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

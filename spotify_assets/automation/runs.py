@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -11,9 +13,10 @@ import dagster as dg
 
 from spotify_assets import progress
 from spotify_assets.automation.jobs import DAILY_JOB, IMPORT_JOB
-from spotify_assets.lakehouse import Warehouse, run_session
+from spotify_assets.instance import PROCESS_TAG, report_unfinished_runs
+from spotify_assets.lakehouse import Warehouse, living_run, run_session
 from spotify_assets.schemas import clean
-from spotify_assets.state import State
+from spotify_assets.state import State, StateError
 
 JOINED_WITHIN_DAYS = 31
 """Ranges of stale days closer than this are one run: a run costs more than a month of days."""
@@ -83,7 +86,8 @@ def build_everything(
         tags: Tags of the runs.
     """
     outcome = Outcome()
-    with run_session(warehouse, purpose=purpose):
+    with _process_of_runs(instance, warehouse, state, purpose) as process, run_session(warehouse, purpose=purpose):
+        tags = {**(tags or {}), **process}
         definitions, first_day = build_definitions(), state.first_day()
         first = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
@@ -111,10 +115,29 @@ def build_everything(
                     run_config,
                     instance=instance,
                     raise_on_error=False,
-                    tags={**(tags or {}), _RANGE_START: start.isoformat(), _RANGE_END: end.isoformat()},
+                    tags={**tags, _RANGE_START: start.isoformat(), _RANGE_END: end.isoformat()},
                 )
             )
             outcome.built_days += number_of_days
         if outcome.is_success:
             remember_first_day(warehouse, state)
     return outcome
+
+
+@contextmanager
+def _process_of_runs(
+    instance: dg.DagsterInstance, warehouse: Warehouse, state: State, purpose: str
+) -> Iterator[dict[str, str]]:
+    """Tags for the runs of this process, by which they are found when it dies or cannot tell of their end."""
+    process_id = f"process-{uuid.uuid4()}"
+    paths = warehouse.paths
+    try:
+        with living_run(paths, process_id, purpose):
+            yield {PROCESS_TAG: process_id}
+    finally:
+        try:
+            report_unfinished_runs(instance, process_id)
+        except Exception:
+            # The disk is full, or the like: the next start finds a process that lives no more.
+            with suppress(StateError):
+                state.register_run(process_id, paths.runs_folder / f"{process_id}.lock", purpose)

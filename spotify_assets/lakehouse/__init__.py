@@ -18,6 +18,7 @@ from spotify_assets.lakehouse.errors import (
     WriteRefused,
 )
 from spotify_assets.lakehouse.io_manager import LakehouseIOManager
+from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.lots import Lot, Lots
 from spotify_assets.lakehouse.mirror import (
@@ -63,6 +64,7 @@ __all__ = [
     "living_run",
     "publish_if_changed",
     "published_sequence",
+    "remove_leftovers",
     "run_session",
     "scan_table",
     "update_mirror",

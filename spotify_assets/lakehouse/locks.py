@@ -159,8 +159,19 @@ class FileLock:
                     f"{self.path} lies on a file system without locks ({error.strerror}). Nothing was written. "
                     "Choose a home folder on a local disk."
                 ) from error
+            if not _is_same_file(descriptor, self.path):
+                # Removed as a leftover while we were opening it: whoever locks the name now would not meet us.
+                os.close(descriptor)
+                return False
             _held[self.path] = _Held(descriptor, depth=1)
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "purpose": purpose}).encode(), 0)
             return True
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -232,10 +232,14 @@ class _Part:
         return f"{layout.schema}/{layout.table}/{month}part-0.parquet"
 
 
-def update_mirror(paths: HomePaths, target: MirrorTarget, *, log: Callable[[str], None]) -> MirrorReport | None:
+def update_mirror(
+    paths: HomePaths, target: MirrorTarget, *, log: Callable[[str], None], keeps_undeclared: bool = True
+) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
-    Tables that no schema declares in this process keep their files: another process may know them.
+    Args:
+        keeps_undeclared: Tables that no schema declares in this process keep their files: another process may know
+            them, and writes them anew when they are gone.
 
     Returns:
         None when the mirror is up to date already.
@@ -253,7 +257,7 @@ def update_mirror(paths: HomePaths, target: MirrorTarget, *, log: Callable[[str]
     old = manifest or Manifest(0)
     connection = open_snapshot(snapshot_file(paths))
     try:
-        described, parts, obsolete = _compare(connection, old)
+        described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         is_complete = manifest is not None and not parts and not obsolete
         if is_complete and old.snapshot_sequence == sequence and old.tables == described:
             return None
@@ -265,20 +269,24 @@ def update_mirror(paths: HomePaths, target: MirrorTarget, *, log: Callable[[str]
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, old: Manifest
+    connection: duckdb.DuckDBPyConnection, old: Manifest, keeps_undeclared: bool
 ) -> tuple[dict[str, dict[str, Any]], list[_Part], set[str]]:
     """The tables as they are declared now, the parts to write, and the keys of files that are to go."""
     declared = {table.qualified_name(): table for table in tables()}
     catalog = Catalog(connection)
     mirrored = {name: table for name, table in declared.items() if table.layout.mirrored and catalog.columns(table)}
-    described = {name: table for name, table in old.tables.items() if name not in declared}
+    described = {name: table for name, table in old.tables.items() if keeps_undeclared and name not in declared}
     described |= {name: _description(table) for name, table in mirrored.items()}
     changes: dict[str, dict[str, int]] = {}
     if catalog.columns(Changes):
         rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
         for name, month, number in rows:
             changes.setdefault(name, {})[month] = number
-    obsolete = {file.key for file in old.files.values() if file.table in declared and file.table not in mirrored}
+    obsolete = {
+        file.key
+        for file in old.files.values()
+        if file.table not in mirrored and (file.table in declared or not keeps_undeclared)
+    }
     parts = []
     for name, table in mirrored.items():
         is_monthly = table.layout.month_column is not None

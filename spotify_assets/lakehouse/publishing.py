@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
-from spotify_assets.lakehouse import staleness
+from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse.definition import literal, quoted
 from spotify_assets.lakehouse.errors import PublicationFailed
 from spotify_assets.lakehouse.transaction import Transaction, last_change
@@ -78,6 +78,7 @@ def publish_if_changed(
                 _write_published(connection, warehouse, sequence, published_at)
                 # A copy without a checkpoint silently lacks what is still in the WAL.
                 connection.execute("CHECKPOINT").fetchall()
+                has_gaps = compaction.is_worth_it(connection, warehouse.compaction_free_bytes)
             except duckdb.Error as error:
                 raise _failed(paths, error) from error
         if _size(paths.warehouse_file.with_name(paths.warehouse_file.name + ".wal")):
@@ -85,6 +86,8 @@ def publish_if_changed(
                 f"{paths.published_file} was not renewed: the warehouse still has a write-ahead log after its "
                 "checkpoint. What was written is safe; the next run publishes it."
             )
+        if has_gaps:
+            compaction.compact(warehouse, log)
         try:
             snapshot = _copy(paths, sequence)
             _switch(paths, snapshot, log, make_symlink)
@@ -222,6 +225,19 @@ def _remove_old_snapshots(paths: HomePaths, current: Path, kept: int) -> None:
     others.sort(key=lambda folder: int(folder.name), reverse=True)
     for folder in others[kept - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_other_snapshots(paths: HomePaths) -> None:
+    """Remove every snapshot but the published one, half-made ones included. The caller holds the run lock.
+
+    Raises:
+        OSError: One cannot be removed.
+    """
+    current = paths.published_file.resolve().parent.name if paths.published_file.is_symlink() else ""
+    if paths.snapshots_folder.exists():
+        for folder in paths.snapshots_folder.iterdir():
+            if folder.name != current:
+                shutil.rmtree(folder)
 
 
 def sync_folder(folder: Path) -> None:

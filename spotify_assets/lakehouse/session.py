@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from spotify_assets import progress
 from spotify_assets.lakehouse import mirror, publishing
 from spotify_assets.lakehouse.errors import LockTimeout
+from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.settings import HomePaths
 from spotify_assets.state import State
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from spotify_assets.lakehouse.warehouse import Warehouse
 
 Log = Callable[[str], None]
+
+_LOOK_SECONDS = 0.2
 
 _logger = logging.getLogger(__name__)
 _sessions: dict[Path, RunSession] = {}
@@ -183,6 +186,7 @@ def log_of(home: Path) -> Log:
 def living_run(paths: HomePaths, run_id: str, purpose: str) -> Iterator[None]:
     """Hold a lock on a file of the run's own, named in `state.sqlite`: a run whose file is unlocked is dead."""
     state = State(paths.state_file)
+    remove_leftovers(paths)
     lock_file = paths.runs_folder / f"{run_id}.lock"
     lock = FileLock(lock_file)
     key = (paths.home, run_id)
@@ -190,7 +194,8 @@ def living_run(paths: HomePaths, run_id: str, purpose: str) -> Iterator[None]:
         _living_runs[key] = _living_runs.get(key, 0) + 1
         if _living_runs[key] == 1:
             try:
-                lock.acquire(0, purpose=purpose)
+                # Not at once: whoever looks for leftovers holds each file for an instant.
+                lock.acquire(_LOOK_SECONDS, purpose=purpose)
             except LockTimeout:
                 # Another process executes another step of the same run, and shows that the run lives.
                 _living_runs[key] -= 1

@@ -22,8 +22,8 @@ from dagster import InitResourceContext
 from dagster_duckdb import DuckDBResource
 from pydantic import Field
 
+from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse import session as sessions
-from spotify_assets.lakehouse import staleness
 from spotify_assets.lakehouse.definition import Catalog, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
@@ -59,6 +59,9 @@ class Warehouse(DuckDBResource):
     lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other users of the home.")
     snapshots_kept: int = Field(default=3, description="Published snapshots kept, at least 3.")
     mirror_versions_kept: int = Field(default=3, description="Versions of the local mirror kept.")
+    compaction_free_bytes: int = Field(
+        default=32_000_000, description="Free bytes in the file, more than half of it, that are worth writing it anew."
+    )
     days_table: str = Field(
         default="", description="Table (listener, played_on, version) that rules which days are stale."
     )
@@ -135,7 +138,8 @@ class Warehouse(DuckDBResource):
         with self.exclusively(on_wait):
             if not self.is_open:
                 # What DuckDB spilled and a killed process could not clear away.
-                shutil.rmtree(self._spill_folder, ignore_errors=True)
+                shutil.rmtree(self.paths.spill_folder, ignore_errors=True)
+                compaction.remove_unfinished(self.paths)
             connection = self._connect(path, deadline, on_wait)
             _open_connections[path] = _open_connections.get(path, 0) + 1
             try:
@@ -243,7 +247,7 @@ class Warehouse(DuckDBResource):
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.paths.scratch_folder.mkdir(parents=True, exist_ok=True)
-                connection = duckdb.connect(str(path), config=self._configuration())
+                connection = duckdb.connect(str(path), config=self.configuration())
                 break
             except (duckdb.Error, OSError) as error:
                 # Only a lock is worth waiting for: dagster-duckdb waits 102 s for a folder that does not exist.
@@ -271,14 +275,16 @@ class Warehouse(DuckDBResource):
         return connection
 
     @property
-    def _spill_folder(self) -> Path:
-        return self.paths.scratch_folder / "duckdb"
+    def storage_version(self) -> str:
+        """The format of the file."""
+        return _STORAGE_VERSION
 
-    def _configuration(self) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
+        """How DuckDB is set up, the same for every connection of a process."""
         return {
             "storage_compatibility_version": _STORAGE_VERSION,
             "memory_limit": self.memory_limit,
-            "temp_directory": str(self._spill_folder),
+            "temp_directory": str(self.paths.spill_folder),
             # Rows have no order in a table; keeping one would leave one core idle while inserting.
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,

@@ -21,12 +21,19 @@ from spotify_assets_tests.lakehouse.example import (
 )
 
 _context = multiprocessing.get_context("forkserver")
-# Importing Dagster takes a second; the server has done it before it forks.
-_context.set_forkserver_preload(["spotify_assets.lakehouse", "spotify_assets_tests.lakehouse.example"])
+# Importing the product takes seconds; the server has done it before it forks. It opens nothing and starts no thread.
+_context.set_forkserver_preload(
+    [
+        "spotify_assets.console",
+        "spotify_assets.commands",
+        "spotify_assets_tests.lakehouse.example",
+        "dagster._core.execution.execute_in_process",
+    ]
+)
 
 
-def start(function: Any, *arguments: Any) -> BaseProcess:
-    process = _context.Process(target=function, args=arguments, daemon=True)
+def start(function: Any, *arguments: Any, **named: Any) -> BaseProcess:
+    process = _context.Process(target=function, args=arguments, kwargs=named, daemon=True)
     process.start()
     # An event that the caller forgets at once would be gone before the other process has it.
     process.arguments = arguments  # type: ignore[attr-defined]
@@ -49,6 +56,13 @@ def hold_lock(path: Path, held: Any, release: Any) -> None:
 
 def hold_database(path: Path, held: Any, release: Any) -> None:
     with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("SELECT 1").fetchall()
+        held.set()
+        release.wait(20)
+
+
+def write_database(path: Path, held: Any, release: Any) -> None:
+    with duckdb.connect(str(path)) as connection:
         connection.execute("SELECT 1").fetchall()
         held.set()
         release.wait(20)
@@ -117,3 +131,72 @@ def live_as_run(home: Path, run_id: str, living: Any) -> None:
     with living_run(HomePaths(home), run_id, "a test"):
         living.set()
         time.sleep(20)
+
+
+def count_threads(answers: Any) -> None:
+    answers.put(len(list(Path("/proc/self/task").iterdir())))
+
+
+def import_exports(home: Path, exports: list[Path], working: Any, answers: Any = None, **settings: Any) -> None:
+    """The whole of `spotify-assets import`; answers with the rows that were new, or the words of what went wrong."""
+    from spotify_assets.commands import import_paths
+    from spotify_assets.settings import Settings
+
+    working.set()
+    try:
+        finished = import_paths(Settings(home=home, **settings), exports)
+        answer = finished.failure or finished.report["rows_new"]
+    except Exception as error:
+        answer = f"{type(error).__name__}: {error}"
+    if answers is not None:
+        answers.put(answer)
+
+
+def read_published(home: Path, table: str, held: Any, release: Any, answers: Any) -> None:
+    """Open the published file again and again until `release`; answers with (times, failures)."""
+    times = failures = 0
+    while not release.is_set():
+        try:
+            with connect(home) as connection:
+                connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+            times += 1
+        except (duckdb.Error, LakehouseError):
+            failures += 1
+        held.set()
+    answers.put((times, failures))
+
+
+def hold_table(home: Path, table: str, held: Any, release: Any, answers: Any) -> None:
+    """Open the published file once and ask it again and again until `release`; answers with (1, failures)."""
+    failures = 0
+    with connect(home) as connection:
+        before = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        held.set()
+        while not release.is_set():
+            try:
+                failures += connection.execute(f"SELECT count(*) FROM {table}").fetchall() != before
+            except duckdb.Error:
+                failures += 1
+            time.sleep(0.01)
+    answers.put((1, failures))
+
+
+def import_and_take_back(home: Path, export: Path, runs: int, done: Any, answers: Any, **settings: Any) -> None:
+    """Import an export and take the import back, by turns; answers with the runs that failed."""
+    from spotify_assets.commands import forget, import_paths
+    from spotify_assets.settings import Settings
+
+    failures = 0
+    number = 0
+    for turn in range(runs):
+        try:
+            if turn % 2 == 0:
+                finished = import_paths(Settings(home=home, **settings), [export])
+                number = finished.report["import_id"]
+            else:
+                finished = forget(Settings(home=home, **settings), number)
+            failures += bool(finished.failure)
+        except Exception:
+            failures += 1
+    done.set()
+    answers.put(failures)

@@ -1,10 +1,12 @@
 """Tables that are small enough to be made anew each time: the catalogue, the library and the calendar."""
 
+from collections.abc import Iterable
+
 import dagster as dg
 import polars as pl
 
 from spotify_assets.assets.table_asset import columns_of, table_asset, table_out
-from spotify_assets.lakehouse import Lots
+from spotify_assets.lakehouse import Lots, Transaction
 from spotify_assets.schemas import Table, clean, raw
 from spotify_assets.transforms import calendar as calendar_transforms
 from spotify_assets.transforms import catalogue as catalogue_transforms
@@ -22,6 +24,28 @@ def _outs(*tables: type[Table]) -> dict[str, dg.AssetOut]:
     return {table.layout.table: table_out(table) for table in tables}
 
 
+def _catalogue(plays: Iterable[pl.LazyFrame]) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    parts = [catalogue_transforms.spellings(rows).collect().lazy() for rows in plays]
+    spelled = catalogue_transforms.joined_spellings(parts).collect().lazy()
+    return (
+        catalogue_transforms.tracks(spelled),
+        catalogue_transforms.albums(spelled),
+        catalogue_transforms.artists(spelled),
+    )
+
+
+SHARED_TABLES: tuple[type[Table], ...] = (clean.Tracks, clean.Albums, clean.Artists, clean.Calendar)
+"""Tables of this module that are made from the rows of all listeners together, so that they bear no listener."""
+
+
+def rebuild_shared_tables(transaction: Transaction) -> None:
+    """Make SHARED_TABLES anew from the plays and days that are stored."""
+    plays = transaction.read(clean.Plays, catalogue_transforms.PLAY_COLUMNS).lazy()
+    days = transaction.read(clean.Days, ["played_on"]).lazy()
+    for table, rows in zip(SHARED_TABLES, (*_catalogue([plays]), calendar_transforms.calendar(days)), strict=True):
+        transaction.replace(table, rows.collect())
+
+
 def build_catalogue_assets() -> list[dg.AssetsDefinition]:
     """clean.tracks, albums, artists, saved_tracks, playlists, playlist_items and calendar."""
 
@@ -31,13 +55,7 @@ def build_catalogue_assets() -> list[dg.AssetsDefinition]:
         ins={"plays": columns_of(clean.Plays, catalogue_transforms.PLAY_COLUMNS)},
     )
     def catalogue(plays: Lots):
-        parts = [catalogue_transforms.spellings(lot.rows).collect().lazy() for lot in plays]
-        spelled = catalogue_transforms.joined_spellings(parts).collect().lazy()
-        return (
-            catalogue_transforms.tracks(spelled),
-            catalogue_transforms.albums(spelled),
-            catalogue_transforms.artists(spelled),
-        )
+        return _catalogue(lot.rows for lot in plays)
 
     @table_asset(
         clean.SavedTracks,

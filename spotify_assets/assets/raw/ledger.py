@@ -262,6 +262,8 @@ class _Import:
     def _tell(self, table: type[Table], told: pl.DataFrame) -> None:
         """Note that files told rows; what an earlier reading of the same file noted is replaced."""
         name = pl.lit(table.qualified_name()).alias("source_table")
+        # Two rows of a file that say nothing new may both be known by one stored row.
+        told = told.sort("row_number").unique(["file_id", "row_id"], keep="first", maintain_order=True)
         self.transaction.delete_rows(raw.ToldRows, told.select(pl.col("file_id").unique()).with_columns(name))
         self.transaction.append(raw.ToldRows, told.with_columns(name).select(raw.ToldRows.column_names()))
 

@@ -1,0 +1,183 @@
+"""Removing one listener from everything that the lakehouse stores: warehouse, snapshots and mirror.
+
+Nothing is deleted in place, because freed blocks keep their bytes: the warehouse is written anew without the
+listener's rows, and every older copy of it goes. Each step can be repeated, so that a killed purge is finished by the
+next one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+from spotify_assets.lakehouse import compaction, mirror, publishing
+from spotify_assets.lakehouse.definition import literal, quoted, sql_name
+from spotify_assets.lakehouse.errors import WriteFailed
+from spotify_assets.lakehouse.transaction import Transaction, next_sequence
+from spotify_assets.lakehouse.warehouse import Warehouse
+from spotify_assets.schemas import tables
+from spotify_assets.schemas.meta import Changes
+
+Log = Callable[[str], None]
+
+_LISTENER = "listener"
+
+
+@dataclass(frozen=True)
+class TableRules:
+    """What happens to tables that have no column `listener`.
+
+    Attributes:
+        linked: `schema.table` -> condition in SQL that is true for rows of the listener, whose name is `$listener`.
+        rebuilt: Tables that `rebuild` makes anew from the rows that stay.
+        rebuild: Writes them, in a transaction that sees only the rows that stay.
+    """
+
+    linked: Mapping[str, str]
+    rebuilt: frozenset[str]
+    rebuild: Callable[[Transaction], None]
+
+
+@dataclass(frozen=True)
+class Census:
+    """Rows of one listener by table, and whether anybody else has any."""
+
+    rows: dict[str, int]
+    has_others: bool
+
+
+def census(warehouse: Warehouse, listener: str, rules: TableRules) -> Census:
+    """Count a listener's rows."""
+    if not warehouse.exists():
+        return Census({}, has_others=False)
+    with warehouse.get_connection() as connection:
+        database = connection.execute("SELECT current_database()").fetchall()[0][0]
+        return _census(connection, database, listener, rules)
+
+
+def _census(connection: duckdb.DuckDBPyConnection, database: str, listener: str, rules: TableRules) -> Census:
+    rows: dict[str, int] = {}
+    has_others = False
+    for schema, table in compaction.stored_tables(connection, database):
+        condition = _condition(connection, database, schema, table, listener, rules)
+        if condition is None:
+            continue
+        mine, others = connection.execute(
+            f"SELECT count(*) FILTER (WHERE {condition}), count(*) FILTER (WHERE NOT {condition}) "
+            f"FROM {quoted(schema)}.{quoted(table)}"
+        ).fetchall()[0]
+        has_others |= others > 0
+        if mine:
+            rows[f"{schema}.{table}"] = mine
+    return Census(rows, has_others)
+
+
+def _condition(
+    connection: duckdb.DuckDBPyConnection, database: str, schema: str, table: str, listener: str, rules: TableRules
+) -> str | None:
+    """What is true for the listener's rows of a table; None for tables that belong to nobody."""
+    name = f"{schema}.{table}"
+    if name in rules.linked:
+        return f"coalesce({rules.linked[name].replace('$listener', literal(listener))}, false)"
+    has_listener = connection.execute(
+        "SELECT count(*) FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? AND table_name = ? "
+        "AND column_name = ?",
+        [database, schema, table, _LISTENER],
+    ).fetchall()[0][0]
+    return f"coalesce({_LISTENER} = {literal(listener)}, false)" if has_listener else None
+
+
+def rewrite_without(warehouse: Warehouse, listener: str, rules: TableRules, log: Log) -> list[str]:
+    """Write the warehouse anew without a listener's rows; the caller holds the run lock.
+
+    Returns:
+        Tables that bear no listener and are unknown to `rules`: they may hold anything, so they are left empty.
+
+    Raises:
+        WriteFailed: The new file cannot be written; the old one stays.
+    """
+    emptied: list[str] = []
+    try:
+        with compaction.successor(warehouse, log) as connection:
+            connection.execute(f"COPY FROM DATABASE {compaction.OLD} TO {compaction.NEW} (SCHEMA)").fetchall()
+            connection.execute(f"USE {compaction.OLD}").fetchall()
+            sequence = next_sequence(connection)
+            before = _census(connection, compaction.OLD, listener, rules).rows
+            for schema, table in compaction.stored_tables(connection, compaction.OLD):
+                name = f"{schema}.{table}"
+                condition = _condition(connection, compaction.OLD, schema, table, listener, rules)
+                if condition is None:
+                    # What changed and what is published is told anew below, and when the file is published.
+                    if name not in rules.rebuilt and schema != Changes.layout.schema:
+                        emptied.append(name)
+                    continue
+                quoted_name = f"{quoted(schema)}.{quoted(table)}"
+                connection.execute(
+                    f"INSERT INTO {compaction.NEW}.{quoted_name} SELECT * FROM {compaction.OLD}.{quoted_name} "
+                    f"WHERE NOT {condition}"
+                ).fetchall()
+                _refuse_wrong_copy(connection, quoted_name, before.get(name, 0))
+            connection.execute(f"USE {compaction.NEW}").fetchall()
+            _rebuild(connection, warehouse, rules, sequence)
+    except duckdb.Error as error:
+        raise WriteFailed(
+            f"the warehouse in {warehouse.home} could not be written anew: {str(error).splitlines()[0]}. It is as it "
+            "was; run this again."
+        ) from error
+    return emptied
+
+
+def _refuse_wrong_copy(connection: duckdb.DuckDBPyConnection, name: str, removed: int) -> None:
+    old, new = connection.execute(
+        f"SELECT (SELECT count(*) FROM {compaction.OLD}.{name}), (SELECT count(*) FROM {compaction.NEW}.{name})"
+    ).fetchall()[0]
+    if new != old - removed:
+        raise WriteFailed(f"{name} would have {new:,} rows instead of {old - removed:,}; the warehouse is as it was")
+
+
+def _rebuild(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, rules: TableRules, sequence: int) -> None:
+    stored = {f"{schema}.{table}" for schema, table in compaction.stored_tables(connection, compaction.NEW)}
+    connection.begin()
+    transaction = Transaction(connection, warehouse.days_table, warehouse.code_versions)
+    rules.rebuild(transaction)
+    for table in tables():
+        # A row less in a month is no row in the mirror's list of changes: every file is compared anew.
+        if table.qualified_name() in stored and table.layout.schema != Changes.layout.schema:
+            transaction.mark_changed(table)
+    transaction.finish()
+    if Changes.qualified_name() in stored:
+        # Numbers of snapshots rise for ever: a reader tells by them which of two is newer.
+        transaction.execute(f"UPDATE {sql_name(Changes)} SET sequence = ?", [sequence])
+    connection.commit()
+
+
+def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> None:
+    """Publish and mirror the warehouse and remove every older snapshot and mirror version; under the run lock.
+
+    Raises:
+        PublicationFailed: The published file still shows the state before.
+        Exception: The mirror could not be written; its last version still shows.
+    """
+    paths = warehouse.paths
+    publishing.publish_if_changed(warehouse, published_at=published_at, log=log)
+    publishing.remove_other_snapshots(paths)
+    target = mirror.LocalFolder(paths.mirror_folder, versions_kept=1)
+    mirror.update_mirror(paths, target, log=log, keeps_undeclared=False)
+
+
+def remove_everything(warehouse: Warehouse) -> None:
+    """Remove warehouse, snapshots, published file and mirror; the caller holds the run lock."""
+    paths = warehouse.paths
+    with warehouse.exclusively():
+        paths.published_file.unlink(missing_ok=True)
+        for folder in (paths.snapshots_folder, paths.mirror_folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+        compaction.remove_unfinished(paths)
+        paths.warehouse_file.with_name(paths.warehouse_file.name + ".wal").unlink(missing_ok=True)
+        # Last: as long as it is there, a purge that was killed knows that it has not finished.
+        paths.warehouse_file.unlink(missing_ok=True)

@@ -1,0 +1,281 @@
+"""A person who is purged is nowhere in the home any more, and the others notice nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from spotify_assets.automation.purging import PurgeRefused
+from spotify_assets.commands import import_paths, plan_purge, purge_listener
+from spotify_assets.lakehouse import scan_table
+from spotify_assets.schemas import tables
+from spotify_assets.settings import Settings
+from spotify_assets_tests.conftest import settings_of
+from spotify_assets_tests.lakehouse import processes
+
+NAME, OTHER = "Zyxwvut", "Abcdefg"
+FIRST_DAY = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=4)
+
+
+def history(target: Path, word: str, plays: int, shift_minutes: int = 0) -> Path:
+    """A zip with plays whose names all hold a word of their own; every third is a track that everybody knows."""
+    rows = []
+    for number in range(plays):
+        at = FIRST_DAY + timedelta(hours=number, minutes=shift_minutes)
+        title = "Everybody's Song" if number % 3 == 0 else f"{word} Song {number}"
+        rows.append(
+            {
+                "ts": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "ms_played": 60_000 + number,
+                "platform": "ios",
+                "conn_country": "DE",
+                "master_metadata_track_name": title,
+                "master_metadata_album_artist_name": "Everybody" if number % 3 == 0 else f"{word} Band",
+                "master_metadata_album_album_name": f"{word} Album",
+                "spotify_track_uri": f"spotify:track:{number:022}",
+                "reason_start": "trackdone",
+                "reason_end": "trackdone",
+                "shuffle": False,
+                "skipped": False,
+                "offline": False,
+                "offline_timestamp": None,
+                "incognito_mode": False,
+            }
+        )
+    rows.append({**rows[-1], "ms_played": -5})
+    library = {"tracks": [{"artist": f"{word} Band", "album": f"{word} Album", "track": f"{word} Song 1"}]}
+    playlist = {"playlists": [{"name": f"{word} List", "items": [], "lastModifiedDate": "2024-01-01"}]}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(f"MyData/Streaming_History_Audio_{plays}.json", json.dumps(rows))
+        archive.writestr("MyData/YourLibrary.json", json.dumps(library))
+        archive.writestr("MyData/Playlist1.json", json.dumps(playlist))
+    return target
+
+
+@pytest.fixture(scope="module")
+def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of two listeners, with everything in it that may tell of one. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("household")
+    home = folder / "home"
+    for listener, shift in ((OTHER, 0), (NAME, 7)):
+        settings = settings_of(home, listener=listener, timezone="UTC")
+        export = history(settings.paths.inbox_folder(listener) / f"{listener}-{shift}.zip", listener, 40, shift)
+        finished = import_paths(settings, [export])
+        assert finished.outcome.is_success, finished.failure
+    (home / "listeners.toml").write_text(
+        f'# Who lives here.\n[{OTHER}]\nzones = [\n  ["2020-01-01", "UTC"],\n]\n\n'
+        f'# {NAME} has moved.\n[{NAME}]\nmarket = "DE"\n\n[[{NAME}.zones]]\nsince = 2020-01-01\n'
+    )
+    (home / "logs").mkdir(exist_ok=True)
+    (home / "logs" / "last-error.txt").write_text(f"failed on inbox/{NAME}/x.zip")
+    with closing(sqlite3.connect(home / "state.sqlite")) as state, state:
+        state.execute("CREATE TABLE inbox (listener TEXT, file TEXT)")
+        state.executemany("INSERT INTO inbox VALUES (?, ?)", [(NAME, "a.zip"), (OTHER, "b.zip")])
+    return home
+
+
+@pytest.fixture
+def home(household: Path, tmp_path: Path) -> Path:
+    shutil.copytree(household, tmp_path / "home", symlinks=True)
+    return tmp_path / "home"
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """Everything that a database or Parquet file says, however it is stored."""
+    if path.suffix == ".duckdb":
+        with duckdb.connect(str(path), read_only=True) as connection:
+            names = connection.execute("SELECT schema_name, table_name FROM duckdb_tables()").fetchall()
+            for schema, table in names:
+                yield repr(connection.execute(f'SELECT * FROM "{schema}"."{table}"').fetchall())
+    elif path.suffix == ".parquet":
+        yield repr(pl.read_parquet(path).rows())
+    elif path.suffix in (".db", ".sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (table,) in names:
+                for row in connection.execute(f'SELECT * FROM "{table}"').fetchall():
+                    for value in row:
+                        is_packed = isinstance(value, bytes) and value[:1] == b"x"
+                        yield zlib.decompress(value).decode() if is_packed else repr(value)
+    elif path.suffix == ".zip":
+        yield from zipfile.ZipFile(path).namelist()
+
+
+def places_that_tell(home: Path, word: str) -> set[str]:
+    """Every path, file (each byte of it) and stored value in a home that has a word."""
+    found = set()
+    for path in home.rglob("*"):
+        name = path.relative_to(home).as_posix()
+        if word in name:
+            found.add(name)
+        if path.is_symlink() or not path.is_file():
+            continue
+        if word.encode() in path.read_bytes() or any(word in text for text in texts_of(path)):
+            found.add(name)
+    return found
+
+
+def rows_of_others(home: Path) -> dict[str, list]:
+    rows = {}
+    for table in tables():
+        if table.layout.schema in ("raw", "clean", "daily") and "listener" in table.column_names():
+            frame = scan_table(home, table.qualified_name()).filter(pl.col("listener") == OTHER).collect()
+            rows[table.qualified_name()] = sorted(frame.rows(), key=repr)
+    return rows
+
+
+def purge_by_command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPOTIFY_ASSETS_")}
+    command = Path(sys.executable).with_name("spotify-assets")
+    return subprocess.run(
+        [command, "purge", "--home", home, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment | {"COLUMNS": "200"},
+        timeout=120,
+    )
+
+
+def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(home: Path, tmp_path: Path) -> None:
+    told_before = places_that_tell(home, NAME)
+    for place in (".warehouse/warehouse.duckdb", "dagster/history/runs.db", "state.sqlite", "listeners.toml"):
+        assert place in told_before
+    assert any("parquet" in place for place in told_before) and any(".snapshots" in place for place in told_before)
+    before = rows_of_others(home)
+
+    done = purge_by_command(home, "--listener", NAME, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"raw\.streaming_history +40 rows", done.stdout) and "is removed" in done.stdout
+
+    assert places_that_tell(home, NAME) == set()
+    assert rows_of_others(home) == before
+    assert f"[{OTHER}]" in (home / "listeners.toml").read_text()
+    alone = settings_of(tmp_path / "alone", listener=OTHER, timezone="UTC")
+    import_paths(alone, [home / "inbox" / OTHER / f"{OTHER}-0.zip"])
+    for name in ("clean.tracks", "clean.albums", "clean.artists", "clean.calendar", "daily.artists"):
+        expected = scan_table(alone.home, name).collect()
+        assert scan_table(home, name).collect().sort(pl.all()).equals(expected.sort(pl.all())), name
+    assert_usable(home)
+
+
+def assert_usable(home: Path) -> None:
+    """The other's next import adds what is new and changes nothing else; file and mirror agree."""
+    settings = settings_of(home, listener=OTHER, timezone="UTC")
+    exports = [home / "inbox" / OTHER / f"{OTHER}-0.zip", history(home.parent / "new.zip", OTHER, 45)]
+    finished = import_paths(settings, exports)
+    assert finished.outcome.is_success, finished.failure
+    assert finished.report["rows_new"] == 5
+    stored = scan_table(home, "clean.plays").collect()
+    mirrored = pl.read_parquet(home / "mirror/current/clean/plays/**/*.parquet")
+    assert stored.height == mirrored.height and stored["listener"].unique().to_list() == [OTHER]
+
+
+def test_the_home_of_a_purged_only_listener_is_as_new(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "home", listener=NAME, timezone="UTC")
+    export = history(tmp_path / "export.zip", NAME, 10)
+    import_paths(settings, [export])
+    named = settings_of(tmp_path / "home", listener="me")
+    purge_listener(named, NAME)
+    assert places_that_tell(settings.home, NAME) == set()
+    files = {path.relative_to(settings.home).as_posix() for path in settings.home.rglob("*") if path.is_file()}
+    assert files == {
+        *(".warehouse/warehouse.lock", "run.lock", "state.sqlite", "dagster/dagster.yaml", "dagster/workspace.yaml"),
+        *("dagster/history/runs.db", "dagster/history/runs/index.db", "dagster/schedules/schedules.db"),
+    }
+    again = import_paths(settings, [export])
+    assert again.outcome.is_success and again.report["rows_new"] == 12
+
+
+def test_a_purge_shows_what_goes_and_asks_first(home: Path) -> None:
+    before = places_that_tell(home, NAME)
+    asked = purge_by_command(home, "--listener", NAME)
+    assert asked.returncode == 1
+    assert f"{home}/inbox/{NAME}" in asked.stdout and "for good" in asked.stdout
+    assert places_that_tell(home, NAME) == before
+
+
+def test_purging_somebody_unknown_names_those_who_are_known(home: Path) -> None:
+    with pytest.raises(PurgeRefused, match=f"knows nothing of a listener Nobody.*{OTHER}, {NAME}"):
+        plan_purge(settings_of(home), "Nobody")
+
+
+def test_a_household_that_tells_of_a_person_otherwise_is_left_alone_and_said(home: Path) -> None:
+    text = f'default = "{NAME}"\n[{OTHER}]\nmarket = "DE"\n'
+    (home / "listeners.toml").write_text(text)
+    with pytest.raises(PurgeRefused, match=r"listeners\.toml.*delete the entry yourself"):
+        purge_listener(settings_of(home), NAME)
+    assert (home / "listeners.toml").read_text() == text
+    assert "raw.imports" in plan_rows(home)
+
+
+def plan_rows(home: Path) -> dict[str, int]:
+    (home / "listeners.toml").unlink()
+    return plan_purge(settings_of(home), NAME).rows
+
+
+def test_every_table_without_a_listener_has_a_rule() -> None:
+    from spotify_assets.automation.purging import RULES
+
+    without = {
+        table.qualified_name()
+        for table in tables()
+        if table.__module__.startswith("spotify_assets.")
+        and table.layout.schema != "meta"
+        and "listener" not in table.column_names()
+    }
+    assert without == RULES.rebuilt | RULES.linked.keys()
+
+
+def purge_in_a_process(home: Path, working) -> None:
+    working.set()
+    purge_listener(Settings(home=home, listener="me"), NAME)
+
+
+KILLS = 3
+
+
+def test_a_purge_that_is_killed_is_finished_by_the_next_and_spoils_nothing_for_others(
+    household: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(11)
+    before = rows_of_others(household)
+    shutil.copytree(household, tmp_path / "measured", symlinks=True)
+    started = time.monotonic()
+    process = processes.start(purge_in_a_process, tmp_path / "measured", processes.event())
+    process.join(60)
+    seconds = time.monotonic() - started
+    home = tmp_path / "home"
+    for number in range(KILLS):
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(household, home, symlinks=True)
+        working = processes.event()
+        process = processes.start(purge_in_a_process, home, working)
+        assert working.wait(30)
+        time.sleep(seconds * (number + chance.random()) / KILLS)
+        process.kill()
+        process.join(10)
+        assert rows_of_others(home) == before
+        plan = plan_purge(settings_of(home), NAME) if places_that_tell(home, NAME) else None
+        assert plan is None or not plan.is_empty
+        purge_listener(settings_of(home), NAME)
+        assert places_that_tell(home, NAME) == set()
+        assert rows_of_others(home) == before
+    assert_usable(home)
