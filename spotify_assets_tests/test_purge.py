@@ -279,3 +279,25 @@ def test_a_purge_that_is_killed_is_finished_by_the_next_and_spoils_nothing_for_o
         assert places_that_tell(home, NAME) == set()
         assert rows_of_others(home) == before
     assert_usable(home)
+
+
+@pytest.mark.parametrize(
+    ("household", "kept"),
+    [
+        (f'[listeners.{NAME}]\nmarket = "DE"\n[listeners.o]\nmarket = "FR"\n', '[listeners.o]\nmarket = "FR"\n'),
+        (
+            f'[[listener]]\nname = "{NAME}"\n[[listener.zones]]\nsince = "x"\n[[listener]]\nname = "o"\n',
+            '[[listener]]\nname = "o"\n',
+        ),
+        (f'# {NAME} came later.\n["{NAME}"]\nzones = [\n  ["a"],\n]\n[o]\nmarket = "FR"\n', '[o]\nmarket = "FR"\n'),
+        (f'[{NAME}]\nmarket = "DE"\n', None),
+    ],
+)
+def test_an_entry_of_the_household_goes_with_all_that_belongs_to_it(
+    household: str, kept: str | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "home" / "listeners.toml"
+    file.parent.mkdir()
+    file.write_text(household)
+    purge_listener(settings_of(file.parent), NAME)
+    assert (file.read_text() if file.exists() else None) == kept

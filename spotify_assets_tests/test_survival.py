@@ -34,7 +34,7 @@ SEED = 20_261_121
 DAYS = 6
 KILLS, SOAKED_KILLS = 18, 190
 KILLS_OF_THE_COMMAND, SOAKED_KILLS_OF_THE_COMMAND = 2, 10
-KILLS_IN_A_ROW = 3
+KILLS_IN_A_ROW = 4
 SETTINGS = {"timezone": "UTC", "listener": "demo"}
 
 Tell = Callable[[str, str], None]

@@ -234,14 +234,14 @@ def _without_entry(file: Path, listener: str) -> str | None:
     is_told = _teller(listener)
     if not is_told(text):
         return None
-    kept = "".join(part for part in _parts(text) if not _is_entry_of(part, listener))
+    kept = "".join(_parts_of_others(text, listener))
     kept = "".join(
         line for line in kept.splitlines(keepends=True) if not (line.lstrip().startswith("#") and is_told(line))
     )
     try:
         after = tomllib.loads(kept)
     except tomllib.TOMLDecodeError:
-        after = before
+        after = None
     if is_told(kept) or _pruned(after, listener) != _pruned(before, listener):
         raise PurgeRefused(
             f"{file} tells of {listener} in a way that this program cannot take out. Nothing was removed: delete the "
@@ -261,6 +261,30 @@ def _parts(text: str) -> Iterator[str]:
             starts.append(number)
     for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
         yield "".join(lines[start:end])
+
+
+def _parts_of_others(text: str, listener: str) -> Iterator[str]:
+    gone: list[str] | None = None
+    for part in _parts(text):
+        path = _path(part)
+        # `[[listener.zones]]` belongs to the `[[listener]]` above it.
+        is_of_gone = gone is not None and len(path) > len(gone) and path[: len(gone)] == gone
+        if _is_entry_of(part, listener):
+            gone = path
+        elif not is_of_gone:
+            gone = None
+            yield part
+
+
+def _path(part: str) -> list[str]:
+    """The keys of a table's header."""
+    header = next((line for line in part.splitlines() if line.lstrip().startswith("[")), "")
+    path: list[str] = []
+    table: Any = tomllib.loads(header)
+    while table := table[0] if isinstance(table, list) else table:
+        path += table
+        (table,) = table.values()
+    return path
 
 
 def _is_complete(text: str) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,10 +19,11 @@ from spotify_assets.lakehouse import Warehouse
 from spotify_assets.schemas import raw
 from spotify_assets_tests.exports.mutations import mutated, originals
 from spotify_assets_tests.exports.samples import IMPORTED_AT, write
+from spotify_assets_tests.lakehouse import processes
 
 SEED = 20_261_121
 FILES_OF_A_FOLDER = 40
-MUTATIONS, SOAKED_MUTATIONS = 160, 10_000
+MUTATIONS, SOAKED_MUTATIONS = 120, 10_000
 
 
 def take_in(folder: Path, files: dict[str, tuple[bytes, int | None]], warehouse: Warehouse) -> tuple[int, int]:
@@ -57,13 +61,19 @@ def assert_stored(warehouse: Warehouse) -> None:
     assert stored[raw.RejectedRows] == imports.unique("file_id")["rows_rejected"].sum()
 
 
-def take_in_mutations(folder: Path, mutations: int, seed: int) -> tuple[int, int, float]:
+def take_in_mutations_apart(folder: Path, mutations: int, seed: int, answers: Any) -> None:
+    try:
+        answers.put(take_in_mutations(folder, mutations, seed))
+    except BaseException:
+        answers.put(f"seed {seed}: {traceback.format_exc()}")
+
+
+def take_in_mutations(folder: Path, mutations: int, seed: int) -> tuple[int, int]:
     chance = random.Random(seed)
     print(f"seed {seed}")
     files = originals()
     warehouse = Warehouse(home=str(folder / "home"))
     rows_in = counted = 0
-    started = time.monotonic()
     for first in range(0, mutations, FILES_OF_A_FOLDER):
         batch = {}
         for number in range(first, min(first + FILES_OF_A_FOLDER, mutations)):
@@ -73,11 +83,11 @@ def take_in_mutations(folder: Path, mutations: int, seed: int) -> tuple[int, int
         rows, countable = take_in(folder / f"folder-{first}", batch, warehouse)
         rows_in, counted = rows_in + rows, counted + countable
     assert_stored(warehouse)
-    return rows_in, counted, time.monotonic() - started
+    return rows_in, counted
 
 
 def test_spoiled_exports_crash_nothing_and_every_row_is_accounted_for(tmp_path: Path) -> None:
-    rows_in, counted, _ = take_in_mutations(tmp_path, MUTATIONS, SEED)
+    rows_in, counted = take_in_mutations(tmp_path, MUTATIONS, SEED)
     assert rows_in > MUTATIONS and counted > MUTATIONS / 10
 
 
@@ -86,7 +96,17 @@ def test_ten_thousand_spoiled_exports(
     tmp_path: Path, soak_share: float, tell_figure: Callable[[str, str], None]
 ) -> None:
     mutations = max(FILES_OF_A_FOLDER, round(SOAKED_MUTATIONS * soak_share))
-    rows_in, counted, seconds = take_in_mutations(tmp_path, mutations, SEED + 1)
+    workers = os.cpu_count() or 1
+    answers = processes.queue()
+    started = time.monotonic()
+    for number in range(workers):
+        arguments = (tmp_path / str(number), mutations // workers, SEED + 1 + number, answers)
+        processes.start(take_in_mutations_apart, *arguments)
+    results = [answers.get(timeout=7200) for _ in range(workers)]
+    seconds = time.monotonic() - started
+    assert all(isinstance(result, tuple) for result in results), results
+    rows_in, counted = (sum(result[index] for result in results) for index in (0, 1))
+    mutations = mutations // workers * workers
     tell_figure(
         "mutated exports",
         f"{mutations:,} files, {rows_in:,} rows ({counted:,} files counted independently), {mutations / seconds:.0f} "

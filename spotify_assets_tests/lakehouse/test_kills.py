@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -69,6 +70,10 @@ def assert_tidy(home: Path) -> None:
 
 
 @pytest.mark.soak
-def test_a_hundred_kills(tmp_path: Path) -> None:
-    for number in range(10):
+def test_a_hundred_kills(tmp_path: Path, soak_share: float, tell_figure: Callable[[str, str], None]) -> None:
+    homes = max(1, round(10 * soak_share))
+    for number in range(homes):
         test_kills_at_random_moments_lose_nothing_and_leave_nothing_behind(tmp_path / str(number))
+    tell_figure(
+        "kill -9 of sessions of the lakehouse alone", f"{homes * KILLS} kills: nothing lost, nothing left behind"
+    )
