@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spotify_assets import progress
+from spotify_assets.automation.jobs import IMPORT_PURPOSE
 from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
@@ -45,7 +46,7 @@ class Finished:
 def import_paths(settings: Settings, paths: Sequence[Path]) -> Finished:
     """Import exports and build what became stale."""
     absolute = [str(path.expanduser().absolute()) for path in paths]
-    return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose="import")
+    return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose=IMPORT_PURPOSE)
 
 
 def forget(settings: Settings, import_id: int) -> Finished:
