@@ -38,14 +38,14 @@ class DaysDue(NamedTuple):
     tables: list[str]
 
 
-def days_due(stale: Iterable[StaleDay], last_day: date) -> DaysDue | None:
-    """The newest range of stale days up to `last_day`, and the tables that are stale in it; None when there is none."""
+def days_due(stale: Iterable[StaleDay], last_day: date) -> list[DaysDue]:
+    """The ranges of stale days up to `last_day`, the oldest first, each with the tables that are stale in it."""
     # A clock that went ahead can date a play tomorrow: that day has no partition before it comes.
     due = [day for day in stale if day.played_on <= last_day]
-    if not due:
-        return None
-    first, last = day_ranges(day.played_on for day in due)[-1]
-    return DaysDue(first, last, sorted({day.table_name for day in due if day.played_on >= first}))
+    return [
+        DaysDue(first, last, sorted({day.table_name for day in due if first <= day.played_on <= last}))
+        for first, last in day_ranges(day.played_on for day in due)
+    ]
 
 
 def build_stale_days_sensor(
@@ -77,13 +77,15 @@ def build_stale_days_sensor(
             context.log.warning(f"The process of run {run_id} is gone; the run is reported as failed.")
         if busy := work_in_progress(context.instance, settings.paths, state, clock.now()):
             return dg.SkipReason(f"Waiting: {busy}. What it leaves stale is built afterwards.")
-        due = days_due(state.stale_days(), date.fromisoformat(partitions.get_last_partition_key()))
-        if due is None:
-            return dg.SkipReason("No day is stale.")
-        digest = _digest(due)
-        if pause := _pause(context.instance, digest, clock.now()):
-            return dg.SkipReason(pause)
-        return dg.SensorResult(run_requests=[_request(context, due, digest, partitions.get_first_partition_key())])
+        pauses = []
+        for due in days_due(state.stale_days(), date.fromisoformat(partitions.get_last_partition_key())):
+            digest = _digest(due)
+            # Days that cannot be built must not keep the others waiting.
+            if pause := _pause(context.instance, digest, clock.now()):
+                pauses.append(pause)
+                continue
+            return dg.SensorResult(run_requests=[_request(context, due, digest, partitions.get_first_partition_key())])
+        return dg.SkipReason("\n".join(pauses) or "No day is stale.")
 
     return stale_days
 
