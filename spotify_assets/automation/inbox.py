@@ -31,11 +31,16 @@ _HASHED_BYTES = 1 << 20
 
 
 class Dropped(NamedTuple):
-    """Something in an inbox: whose it is, and a name for it that tells nothing."""
+    """A zip, a folder, or all JSON files that lie side by side: whose it is, and a name for it that tells nothing."""
 
     listener: str
-    path: Path
+    paths: tuple[Path, ...]
     key: str
+
+    @property
+    def name(self) -> str:
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"{self.paths[0].name}{more}"
 
 
 class Look(NamedTuple):
@@ -62,9 +67,13 @@ def dropped_things(inbox: Path) -> tuple[list[Dropped], list[str]]:
         except ValueError as error:
             misplaced.append(f"The folder {folder.name!r} names no listener: {error}.")
             continue
-        for path in _visible(folder):
-            if path.is_dir() or _is_export(path):
-                things.append(Dropped(listener, path, _hash(folder.name, path.name)))
+        visible = _visible(folder)
+        for path in visible:
+            if path.is_dir() or _is_zip(path):
+                things.append(Dropped(listener, (path,), _hash(folder.name, path.name)))
+        # What lies side by side was one export: a play that two of its files tell of was played twice.
+        if loose := tuple(path for path in visible if _is_export(path) and not _is_zip(path)):
+            things.append(Dropped(listener, loose, _hash(folder.name)))
     return things, misplaced
 
 
@@ -91,12 +100,12 @@ def look_into(
             entry = memory["seen"][thing.key] = _watched(thing, known)
         except OSError as error:
             memory["seen"][thing.key] = known
-            waiting.append(f"{thing.path.name} cannot be read ({error.strerror}); it is tried again.")
+            waiting.append(f"{thing.name} cannot be read ({error.strerror}); it is tried again.")
             continue
         if "content" in entry:
             complete.setdefault(entry["content"], thing)
         else:
-            waiting.append(entry.get("fault") or f"{thing.path.name} is taken in once it does not change any more.")
+            waiting.append(entry.get("fault") or f"{thing.name} is taken in once it does not change any more.")
     # What is no longer there is forgotten: who drops it again wants it looked at, and the ledger knows its files.
     there = {content for entry in memory["seen"].values() for content in (entry.get("content"), entry.get("before"))}
     memory["started"] = {content: attempt for content, attempt in started.items() if content in there}
@@ -107,7 +116,7 @@ def look_into(
         if attempt["is_done"]:
             continue
         if reason or is_busy or due:
-            waiting.append(reason or f"{thing.path.name} is next.")
+            waiting.append(reason or f"{thing.name} is next.")
             continue
         due = (thing, content)
         attempt["attempts"] += 1
@@ -116,7 +125,7 @@ def look_into(
 
 def _watched(thing: Dropped, known: dict[str, str]) -> dict[str, str]:
     """What is to be remembered of a thing: its state, and once that has lasted, a hash of its content or its fault."""
-    state = _state_of(thing.path)
+    state = _state_of(thing)
     if known.get("state") != state:
         # A file that is only touched keeps its content: what was done for it is done.
         before = known.get("content") or known.get("before")
@@ -162,7 +171,13 @@ def build_inbox_sensor(settings: Settings, job: Any) -> dg.SensorDefinition:
 def _request(thing: Dropped, content: str) -> dg.RunRequest:
     return dg.RunRequest(
         job_name=IMPORT_JOB,
-        run_config={"ops": {"streaming_history": {"config": {"paths": [str(thing.path)], "listener": thing.listener}}}},
+        run_config={
+            "ops": {
+                "streaming_history": {
+                    "config": {"paths": [str(path) for path in thing.paths], "listener": thing.listener}
+                }
+            }
+        },
         tags={PURPOSE_TAG: IMPORT_PURPOSE, INBOX_TAG: content},
     )
 
@@ -176,29 +191,29 @@ def _reason_to_wait(
     records = instance.get_run_records(dg.RunsFilter(tags={INBOX_TAG: content}), limit=1)
     run = records[0].dagster_run if records else None
     if run and not run.is_finished:
-        return f"{thing.path.name} is being imported by run {run.run_id[:8]}."
+        return f"{thing.name} is being imported by run {run.run_id[:8]}."
     if run and run.status != dg.DagsterRunStatus.FAILURE:
         # Who cancels an import does not want it to begin again.
         attempt["is_done"] = True
         return ""
     if attempt["attempts"] >= _ATTEMPTS:
         return (
-            f"{thing.path.name} could not be imported in {_ATTEMPTS} runs, the pages of which say why. It is left "
+            f"{thing.name} could not be imported in {_ATTEMPTS} runs, the pages of which say why. It is left "
             "alone until it changes; `spotify-assets import` tries it again."
         )
     if records and now - records[0].update_timestamp < _RETRY_AFTER:
-        return f"{thing.path.name} could not be imported, see run {run.run_id[:8]}; it is tried again within the hour."
+        return f"{thing.name} could not be imported, see run {run.run_id[:8]}; it is tried again within the hour."
     return ""
 
 
 def _content_or_fault(thing: Dropped) -> dict[str, str]:
-    if thing.path.is_dir() and not any(_files(thing.path)):
-        return {"fault": f"The folder {thing.path.name} is empty."}
-    if thing.path.suffix.lower() == ".zip" and thing.path.is_file() and (fault := _fault_of_zip(thing.path)):
+    files = list(_named_files(thing))
+    if not files:
+        return {"fault": f"The folder {thing.name} is empty."}
+    if _is_zip(thing.paths[0]) and (fault := _fault_of_zip(thing.paths[0])):
         return {"fault": fault}
     digest = hashlib.sha256(thing.listener.encode())
-    for path in _files(thing.path):
-        name = path.relative_to(thing.path).as_posix() if path != thing.path else ""
+    for name, path in files:
         digest.update(f"\0{name}\0".encode(errors="surrogateescape"))
         with path.open("rb") as opened:
             while block := opened.read(_HASHED_BYTES):
@@ -217,14 +232,20 @@ def _fault_of_zip(path: Path) -> str:
         )
 
 
-def _state_of(path: Path) -> str:
+def _state_of(thing: Dropped) -> str:
     told = hashlib.sha256()
-    for file in _files(path):
+    for name, file in _named_files(thing):
         status = file.stat()
-        told.update(
-            f"{file.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
-        )
+        told.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return told.hexdigest()[:32]
+
+
+def _named_files(thing: Dropped) -> Iterator[tuple[str, Path]]:
+    """Every file, with its place in the folder; a file alone has no name, for it may come again under another."""
+    is_alone = len(thing.paths) == 1
+    for path in thing.paths:
+        for file in _files(path):
+            yield file.relative_to(path if is_alone else path.parent).as_posix(), file
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -246,6 +267,10 @@ def _visible(folder: Path) -> list[Path]:
 
 def _is_export(path: Path) -> bool:
     return path.suffix.lower() in (".zip", ".json") and path.is_file()
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and path.is_file()
 
 
 def _hash(*parts: str) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies
 
 from spotify_assets.automation.runs import JOINED_WITHIN_DAYS, day_ranges
 from spotify_assets.automation.stale_days import days_due
-from spotify_assets.instance import open_instance
+from spotify_assets.instance import prepare_home
 from spotify_assets.lakehouse import FileLock
 from spotify_assets.settings import Settings
 from spotify_assets.state import StaleDay, State
@@ -27,7 +27,8 @@ STATUS = dg.DagsterRunStatus
 
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with open_instance(settings) as opened:
+    prepare_home(settings)
+    with dg.DagsterInstance.ephemeral() as opened:
         yield opened
 
 
@@ -48,7 +49,9 @@ def test_a_look_at_a_home_that_is_not_there_makes_none(settings: Settings) -> No
     assert not settings.home.exists()
 
 
-def test_nothing_is_started_when_no_day_is_stale(settings: Settings, instance: dg.DagsterInstance, state: State) -> None:
+def test_nothing_is_started_when_no_day_is_stale(
+    settings: Settings, instance: dg.DagsterInstance, state: State
+) -> None:
     assert Daemon(settings, instance).look("stale_days").skip_message == "No day is stale."
 
 
@@ -157,7 +160,9 @@ def test_days_that_failed_wait_and_do_not_keep_others_waiting(
 
 days = strategies.dates(date(2019, 1, 1), date(2023, 1, 1))
 some_stale_days = strategies.lists(
-    strategies.builds(StaleDay, strategies.sampled_from(["daily.hours", "daily.artists"]), days, strategies.just("new")),
+    strategies.builds(
+        StaleDay, strategies.sampled_from(["daily.hours", "daily.artists"]), days, strategies.just("new")
+    ),
     unique_by=lambda day: day[:2],
     max_size=40,
 )
