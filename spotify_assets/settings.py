@@ -19,6 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 APPLICATION = "spotify_assets"
 
 
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir(APPLICATION, appauthor=False))
+
+
 class Settings(BaseSettings):
     """Settings of a home, from `SPOTIFY_ASSETS_…` variables; none is needed.
 
@@ -29,7 +33,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPOTIFY_ASSETS_", extra="ignore")
 
     home: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)),
+        default_factory=_default_home,
         description="Folder of the lakehouse; the platform's user data folder by default.",
     )
     timezone: str | None = Field(
@@ -86,6 +90,10 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
+
+    @property
+    def is_default_home(self) -> bool:
+        return self.home == self._absolute(_default_home())
 
     @property
     def is_timezone_guessed(self) -> bool:

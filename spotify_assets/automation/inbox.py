@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from spotify_assets.automation.jobs import IMPORT_JOB, IMPORT_PURPOSE, PURPOSE_TAG
+from spotify_assets.automation.jobs import IMPORT_JOB, IMPORT_PURPOSE, INBOX_SENSOR, PURPOSE_TAG
 from spotify_assets.automation.runs import work_in_progress
 from spotify_assets.clock import Clock
 from spotify_assets.instance import report_dead_runs
 from spotify_assets.settings import Settings, usable_listener_name
 from spotify_assets.state import State
-
-SENSOR_NAME = "inbox"
 
 INBOX_TAG = "spotify_assets/inbox"
 """Tag of an import run that names, as a hash, the listener and the content of the file that it takes in."""
@@ -144,7 +142,7 @@ def build_inbox_sensor(settings: Settings, job: Any) -> dg.SensorDefinition:
     """
 
     @dg.sensor(
-        name=SENSOR_NAME,
+        name=INBOX_SENSOR,
         job=job,
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,

@@ -9,6 +9,10 @@ DAILY_JOB = "daily"
 EVERYTHING_DUE_JOB = "everything_due"
 NIGHTLY_JOB = "nightly"
 
+NIGHTLY_SCHEDULE = "nightly"
+INBOX_SENSOR = "inbox"
+STALE_DAYS_SENSOR = "stale_days"
+
 PURPOSE_TAG = "spotify_assets/purpose"
 """Tag that says why a run was started: one of the purposes below, or the name of the job that started it."""
 IMPORT_PURPOSE, STALE_DAYS_PURPOSE = "import", "stale_days"

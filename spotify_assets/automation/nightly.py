@@ -5,10 +5,9 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from spotify_assets.automation.jobs import NIGHTLY_JOB, PURPOSE_TAG
+from spotify_assets.automation.jobs import NIGHTLY_JOB, NIGHTLY_SCHEDULE, PURPOSE_TAG
 from spotify_assets.clock import Clock
 
-SCHEDULE_NAME = "nightly"
 HOUR = 3
 
 
@@ -33,7 +32,7 @@ def build_nightly_schedule(zone_name: str, job: dg.JobDefinition) -> dg.Schedule
     """
 
     @dg.schedule(
-        name=SCHEDULE_NAME,
+        name=NIGHTLY_SCHEDULE,
         job=job,
         cron_schedule=f"0 {HOUR} * * *",
         execution_timezone=zone_name,

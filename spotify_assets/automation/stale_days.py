@@ -11,14 +11,18 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from spotify_assets.automation.jobs import DAILY_JOB, EVERYTHING_DUE_JOB, PURPOSE_TAG, STALE_DAYS_PURPOSE
+from spotify_assets.automation.jobs import (
+    DAILY_JOB,
+    EVERYTHING_DUE_JOB,
+    PURPOSE_TAG,
+    STALE_DAYS_PURPOSE,
+    STALE_DAYS_SENSOR,
+)
 from spotify_assets.automation.runs import day_ranges, range_tags, work_in_progress
 from spotify_assets.clock import Clock
 from spotify_assets.instance import report_dead_runs
 from spotify_assets.settings import Settings
 from spotify_assets.state import StaleDay, State
-
-SENSOR_NAME = "stale_days"
 
 DAYS_TAG = "spotify_assets/days"
 """Tag of a run that names, as a hash, the days and tables that it was asked to build."""
@@ -60,7 +64,7 @@ def build_stale_days_sensor(
     """
 
     @dg.sensor(
-        name=SENSOR_NAME,
+        name=STALE_DAYS_SENSOR,
         jobs=jobs,
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
