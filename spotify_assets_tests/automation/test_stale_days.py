@@ -6,12 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import dagster as dg
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies
 from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies
 
 from spotify_assets.automation.runs import JOINED_WITHIN_DAYS, day_ranges
 from spotify_assets.automation.stale_days import days_due
@@ -177,7 +177,7 @@ def test_the_ranges_hold_every_stale_day_and_table_once_and_none_that_is_to_come
     for day in stale:
         holding = [due for due in ranges if due.first <= day.played_on <= due.last and day.table_name in due.tables]
         assert len(holding) == (day.played_on <= last)
-    for before, after in zip(ranges, ranges[1:], strict=False):
+    for before, after in pairwise(ranges):
         assert after.first - before.last > timedelta(days=JOINED_WITHIN_DAYS)
     assert [(due.first, due.last) for due in ranges] == day_ranges(
         day.played_on for day in stale if day.played_on <= last
