@@ -167,15 +167,10 @@ def build_inbox_sensor(settings: Settings, job: Any) -> dg.SensorDefinition:
 
 
 def _request(thing: Dropped, content: str) -> dg.RunRequest:
+    config = {"paths": [str(path) for path in thing.paths], "listener": thing.listener}
     return dg.RunRequest(
         job_name=IMPORT_JOB,
-        run_config={
-            "ops": {
-                "streaming_history": {
-                    "config": {"paths": [str(path) for path in thing.paths], "listener": thing.listener}
-                }
-            }
-        },
+        run_config={"ops": {"streaming_history": {"config": config}}},
         tags={PURPOSE_TAG: IMPORT_PURPOSE, INBOX_TAG: content},
     )
 
