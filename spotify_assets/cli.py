@@ -25,11 +25,15 @@ app = typer.Typer(
 )
 imports_app = typer.Typer(help="List what was imported, or take an import back.", invoke_without_command=True)
 app.add_typer(imports_app, name="imports")
+service_app = typer.Typer(help="Keep the nightly schedule, the inbox and stale days going.", no_args_is_help=True)
+app.add_typer(service_app, name="service")
 
 HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the lakehouse (SPOTIFY_ASSETS_HOME).", file_okay=False, show_default=False),
 ]
+UiOption = Annotated[bool, typer.Option("--ui", help="Serve the Dagster UI too, on 127.0.0.1.")]
+PortOption = Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.", min=1, max=65535)]
 ListenerOption = Annotated[
     str | None, typer.Option("--listener", help="Whose data it is (SPOTIFY_ASSETS_LISTENER).", show_default=False)
 ]
@@ -116,7 +120,7 @@ def purge(
 
 @app.command()
 def status(home: HomeOption = None) -> None:
-    """Show where the lakehouse is, what it holds and what is stale."""
+    """Show where the lakehouse is, what it holds, what is stale, what ran last and what runs next."""
     from spotify_assets import console
 
     console.show_status(_settings(home))
@@ -134,6 +138,54 @@ def ui(
     settings = _settings(home)
     console.tell_address(settings, port)
     raise typer.Exit(serve_ui(settings, port))
+
+
+@service_app.command("install")
+def service_install_command(
+    ui: UiOption = False,
+    port: PortOption = 3000,
+    print_only: Annotated[bool, typer.Option("--print", help="Show the service's description only.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Have this home looked after by a service of yours (systemd or launchd), from now on and at every login."""
+    from spotify_assets import console, service
+
+    settings = _settings(home)
+    ui_port = port if ui else None
+    described = service.service_of(settings, ui_port=ui_port)
+    if print_only:
+        console.print_plain(described.content)
+        return
+    service.install(described)
+    console.show_installed(settings, described, ui_port)
+
+
+@service_app.command("uninstall")
+def service_uninstall_command(home: HomeOption = None) -> None:
+    """Stop and remove the service of this home; the data stays."""
+    from spotify_assets import console, service
+
+    described = service.service_of(_settings(home))
+    console.show_uninstalled(described, was_installed=service.uninstall(described))
+
+
+@service_app.command("status")
+def service_status_command(home: HomeOption = None) -> None:
+    """Whether the service of this home is installed and running (exit code 1: it is not)."""
+    from spotify_assets import console, service
+
+    described = service.service_of(_settings(home))
+    is_running = described.is_installed and service.is_running(described)
+    console.show_service(described, is_running=is_running)
+    raise typer.Exit(0 if is_running else 1)
+
+
+@service_app.command("run")
+def service_run_command(ui: UiOption = False, port: PortOption = 3000, home: HomeOption = None) -> None:
+    """What the service does, here and now, until Ctrl-C: for containers and other supervisors."""
+    from spotify_assets import service
+
+    service.run(_settings(home), ui_port=port if ui else None)
 
 
 @app.command()

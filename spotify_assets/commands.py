@@ -12,6 +12,7 @@ from typing import Any
 
 from spotify_assets import progress
 from spotify_assets.automation import purging
+from spotify_assets.automation.jobs import IMPORT_PURPOSE
 from spotify_assets.automation.purging import PurgePlan, PurgeReport
 from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.clock import Clock
@@ -47,7 +48,7 @@ class Finished:
 def import_paths(settings: Settings, paths: Sequence[Path]) -> Finished:
     """Import exports and build what became stale."""
     absolute = [str(path.expanduser().absolute()) for path in paths]
-    return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose="import")
+    return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose=IMPORT_PURPOSE)
 
 
 def forget(settings: Settings, import_id: int) -> Finished:

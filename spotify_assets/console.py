@@ -8,8 +8,10 @@ import shutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,8 +23,11 @@ from spotify_assets import progress
 from spotify_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from spotify_assets.automation.overview import Overview
     from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import DemoFinished, Finished
+    from spotify_assets.service import Service
+    from spotify_assets.state import Published
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -104,6 +109,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
 
     from spotify_assets.instance import HomeNotWritable
     from spotify_assets.lakehouse import LakehouseError
+    from spotify_assets.service import ServiceUnavailable
     from spotify_assets.state import StateError
 
     if isinstance(error, ValidationError):
@@ -112,7 +118,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
-    if isinstance(error, HomeNotWritable | LakehouseError):
+    if isinstance(error, HomeNotWritable | LakehouseError | ServiceUnavailable):
         complain(str(error))
         return FAILED
     if log_folder is not None and _is_disk_full(error, log_folder.parent):
@@ -304,47 +310,136 @@ def show_imports(settings: Settings) -> None:
     _out.print(table)
 
 
-def show_status(settings: Settings) -> None:
-    """Where the lakehouse is, what it holds and what is stale."""
-    from spotify_assets.lakehouse import NothingPublished, scan_table
-    from spotify_assets.state import State
+_REASONS = {
+    "new": "not built yet",
+    "changed": "other plays by now",
+    "code": "built by other code",
+    "gone": "no longer in the history",
+}
+_ENDINGS = {"SUCCESS": "", "FAILURE": " [red]failed[/]", "CANCELED": " [yellow]canceled[/]"}
 
+
+def show_status(settings: Settings) -> None:
+    """Where the lakehouse is, what it holds, what is stale, and when what ran last and runs next."""
+    from spotify_assets.automation.overview import look_at
+    from spotify_assets.clock import Clock
+
+    now = Clock().now()
+    overview = look_at(settings, now)
     paths = settings.paths
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="dim")
+    table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("home", str(paths.home))
+    table.add_row("home", Text(str(paths.home)))
     guessed = " (this machine's; set SPOTIFY_ASSETS_TIMEZONE to change it)" if settings.is_timezone_guessed else ""
     table.add_row("time zone", settings.zone_name + guessed)
     table.add_row("listener", Text(settings.listener))
-    try:
-        published = scan_table(settings.home, "meta.published").collect()
-    except NothingPublished:
-        published = None
-    if published is None:
+    if overview.published is None:
         table.add_row("lakehouse", "nothing published yet; run: spotify-assets import my_spotify_data.zip")
-        _out.print(table)
-        return
-    table.add_row("lakehouse", str(paths.published_file))
-    table.add_row("mirror", str(paths.mirror_folder / "current"))
-    table.add_row(
-        "published", f"{published['published_at'].max():%Y-%m-%d %H:%M:%S} UTC, snapshot {published['sequence'].max()}"
-    )
-    rows = dict(published.select("table_name", "rows").iter_rows())
-    plays = published.filter(published["table_name"] == "clean.plays")
-    if plays.height:
-        table.add_row("plays", f"{rows['clean.plays']:,} ({plays['first_day'][0]} to {plays['last_day'][0]})")
-    stale = State(paths.state_file).stale_days() if paths.state_file.exists() else []
-    table.add_row("stale days", _stale_text(stale))
+    else:
+        _add_published(table, settings, overview.published, now)
+    _add_stale(table, overview)
+    _add_runs(table, settings, overview, now)
     _out.print(table)
 
 
-def _stale_text(stale: list[tuple[str, Any, str]]) -> str:
-    if not stale:
-        return "none"
-    days = sorted({day for _, day, _ in stale})
-    reasons = sorted({reason for _, _, reason in stale})
-    return f"{len(days):,} ({days[0]} to {days[-1]}: {', '.join(reasons)}); the job everything_due builds them"
+def _add_published(table: Table, settings: Settings, published: Published, now: datetime) -> None:
+    table.add_row("lakehouse", Text(str(settings.paths.published_file)))
+    table.add_row("mirror", Text(str(settings.paths.mirror_folder / "current")))
+    table.add_row("published", f"{_moment(published.published_at, settings, now)}, snapshot {published.sequence}")
+    plays = published.tables.get("clean.plays")
+    if plays:
+        days = f" ({plays.first_day} to {plays.last_day})" if plays.rows else ""
+        table.add_row("plays", f"{plays.rows:,}{days}")
+
+
+def _add_stale(table: Table, overview: Overview) -> None:
+    if not overview.stale:
+        table.add_row("stale days", "none")
+    label = "stale days"
+    for alike in overview.stale:
+        days = f"{alike.days:,} days" if alike.days > 1 else "1 day"
+        span = f"{alike.first} to {alike.last}" if alike.days > 1 else f"{alike.first}"
+        table.add_row(label, f"{', '.join(alike.tables)}: {days}, {span}, {_REASONS.get(alike.reason, alike.reason)}")
+        label = ""
+    if overview.stale and not overview.is_daemon_alive:
+        table.add_row("", "the job everything_due builds them, and so does the daemon once it runs")
+
+
+def _add_runs(table: Table, settings: Settings, overview: Overview, now: datetime) -> None:
+    for purpose in overview.in_progress:
+        table.add_row("running now", Text(purpose))
+    for job_name, label in (
+        ("import_exports", "last import"),
+        ("nightly", "last night"),
+        ("everything_due", "last full build"),
+    ):
+        if run := overview.last_runs.get(job_name):
+            ending = _ENDINGS.get(run.status, " [yellow]goes on[/]")
+            table.add_row(label, f"{_moment(run.at, settings, now)}{ending}")
+    night = "switched off" if overview.next_night is None else _moment(overview.next_night, settings, now)
+    if overview.is_daemon_alive:
+        table.add_row("next night", night)
+        table.add_row("daemon", "[green]running[/]: nightly schedule, inbox and stale days are looked after")
+    else:
+        seen = f", last seen {_moment(overview.daemon_seen_at, settings, now)}" if overview.daemon_seen_at else ""
+        table.add_row(
+            "daemon",
+            f"not running{seen}: nothing runs by itself. `spotify-assets service install` starts it for good, "
+            "`spotify-assets ui` while it is open",
+        )
+    if overview.switched_off:
+        table.add_row("switched off", f"{', '.join(overview.switched_off)} (on the Automation page of the UI)")
+
+
+def _moment(instant: datetime, settings: Settings, now: datetime) -> str:
+    """An instant in the listener's zone, and how far away it is."""
+    seconds = round((instant - now).total_seconds())
+    for size, name in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if number := abs(seconds) // size:
+            amount = f"{number} {name}{'s' if number > 1 else ''}"
+            distance = f"in {amount}" if seconds > 0 else f"{amount} ago"
+            break
+    else:
+        distance = "just now"
+    return f"{instant.astimezone(ZoneInfo(settings.zone_name)):%Y-%m-%d %H:%M} [dim]({distance})[/]"
+
+
+def show_service(service: Service, *, is_running: bool) -> None:
+    """Whether the service is installed and running."""
+    if not service.is_installed:
+        _out.print(f"The service {service.name} is not installed. `spotify-assets service install` does it.")
+        return
+    running = "[green]running[/]" if is_running else "[red]not running[/]"
+    _out.print(f"The service {service.name} is installed ({service.file}) and {running}.", soft_wrap=True)
+    if not is_running and not service.is_launchd:
+        _out.print(f"Why: journalctl --user -u {service.name}", soft_wrap=True)
+
+
+def show_installed(settings: Settings, service: Service, ui_port: int | None) -> None:
+    """What the service will do, and what to know."""
+    _out.print(f"The service {service.name} is installed ({service.file}) and started.", soft_wrap=True)
+    if ui_port is not None:
+        _out.print(f"Dagster UI: http://127.0.0.1:{ui_port}")
+    _out.print(f"Drop exports into {settings.paths.inbox_folder(settings.listener)}", soft_wrap=True)
+    if service.is_launchd:
+        _out.print(f"Its words: {service.log}", soft_wrap=True)
+    else:
+        _out.print(f"Its words: journalctl --user -u {service.name}", soft_wrap=True)
+        _out.print("It runs while you are logged in. For always: loginctl enable-linger", soft_wrap=True)
+
+
+def show_uninstalled(service: Service, *, was_installed: bool) -> None:
+    """What uninstalling did."""
+    if was_installed:
+        _out.print(f"The service {service.name} is stopped and removed. The home is as it was.")
+    else:
+        _out.print(f"The service {service.name} was not installed.")
+
+
+def print_plain(text: str) -> None:
+    """Text that is made to be read by another program."""
+    _out.file.write(text)
 
 
 def show_demo(settings: Settings, finished: DemoFinished) -> None:

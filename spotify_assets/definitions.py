@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -15,11 +16,22 @@ from spotify_assets.assets.clean import build_catalogue_assets, build_plays_asse
 from spotify_assets.assets.daily import CODE_VERSIONS, build_daily_assets
 from spotify_assets.assets.raw import NO_EXPORT, build_export_assets
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
-from spotify_assets.automation.jobs import build_jobs
+from spotify_assets.automation.inbox import build_inbox_sensor
+from spotify_assets.automation.jobs import (
+    DAILY_JOB,
+    EVERYTHING_DUE_JOB,
+    IMPORT_JOB,
+    NIGHTLY_JOB,
+    PURPOSE_TAG,
+    build_jobs,
+)
+from spotify_assets.automation.nightly import build_nightly_schedule
 from spotify_assets.automation.partitions import daily_partitions
+from spotify_assets.automation.run_history import prune_run_history
 from spotify_assets.automation.runs import build_everything
+from spotify_assets.automation.stale_days import LOADED_FROM_TAG, build_stale_days_sensor
 from spotify_assets.clock import Clock
-from spotify_assets.lakehouse import LakehouseIOManager, Warehouse
+from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
 from spotify_assets.schemas import clean
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
@@ -56,6 +68,7 @@ def build_definitions(
     def rebuild() -> dg.Definitions:
         return build_definitions(settings, extra_assets=extra_assets, resource_overrides=resource_overrides)
 
+    jobs = {job.name: job for job in build_jobs(_everything_due(settings, rebuild), _old_runs_pruned(settings))}
     return dg.Definitions(
         assets=[
             build_export_assets(listener=settings.listener, scratch_folder=settings.paths.scratch_folder),
@@ -64,7 +77,12 @@ def build_definitions(
             *build_daily_assets(partitions),
             *extra_assets,
         ],
-        jobs=build_jobs(_everything_due(settings, rebuild)),
+        jobs=list(jobs.values()),
+        schedules=[build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB])],
+        sensors=[
+            build_inbox_sensor(settings, jobs[IMPORT_JOB]),
+            build_stale_days_sensor(settings, partitions, [jobs[DAILY_JOB], jobs[EVERYTHING_DUE_JOB]]),
+        ],
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -75,21 +93,34 @@ def _everything_due(
 ) -> Callable[[dg.OpExecutionContext], None]:
     def build(context: dg.OpExecutionContext) -> None:
         state = State(settings.paths.state_file)
-        before = state.first_day()
-        outcome = build_everything(rebuild, context.instance, build_warehouse(settings), state)
+        first_day = state.first_day()
+        shown_from = context.run.tags.get(LOADED_FROM_TAG) or (first_day and first_day.isoformat())
+        purpose = context.run.tags.get(PURPOSE_TAG, EVERYTHING_DUE_JOB)
+        with living_run(settings.paths, context.run_id, purpose):
+            outcome = build_everything(rebuild, context.instance, build_warehouse(settings), state, purpose=purpose)
         if not outcome.is_success:
             failed = ", ".join(result.run_id for result in outcome.results if not result.success)
             raise dg.Failure(f"Run {failed} failed; its page says why. What the others built is published.")
         context.log.info(f"{outcome.built_days} days were stale and are built.")
         if state.first_day() is None:
             context.log.warning(NO_EXPORT)
-        elif state.first_day() != before:
+        elif state.first_day().isoformat() != shown_from:
             context.log.warning(
                 f"The first day with data is now {state.first_day()}. Press Reload on the Deployment page, so that "
                 "the UI shows all daily partitions."
             )
 
     return build
+
+
+def _old_runs_pruned(settings: Settings) -> Callable[[dg.OpExecutionContext], None]:
+    def prune(context: dg.OpExecutionContext) -> None:
+        before = Clock().now() - timedelta(days=settings.run_history_days)
+        with living_run(settings.paths, context.run_id, NIGHTLY_JOB):
+            runs = prune_run_history(context.instance, before)
+        context.log.info(f"{runs} runs ended before {before:%Y-%m-%d} and are deleted.")
+
+    return prune
 
 
 def _warn_of_temporary_history(settings: Settings) -> None:

@@ -19,6 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 APPLICATION = "spotify_assets"
 
 
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir(APPLICATION, appauthor=False))
+
+
 class Settings(BaseSettings):
     """Settings of a home, from `SPOTIFY_ASSETS_…` variables; none is needed.
 
@@ -29,7 +33,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SPOTIFY_ASSETS_", extra="ignore")
 
     home: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)),
+        default_factory=_default_home,
         description="Folder of the lakehouse; the platform's user data folder by default.",
     )
     timezone: str | None = Field(
@@ -56,6 +60,14 @@ class Settings(BaseSettings):
         description="Published snapshots kept, so that an open notebook keeps its file.",
     )
     mirror_versions_kept: int = Field(default=3, ge=1, le=100, description="Versions of the local mirror kept.")
+    run_history_days: int = Field(
+        default=30,
+        ge=1,
+        description="Days for which runs and their events are kept; what was built last always stays known.",
+    )
+    sensor_seconds: int = Field(
+        default=30, ge=1, description="How often the daemon looks into the inbox and for stale days."
+    )
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")
@@ -77,10 +89,11 @@ class Settings(BaseSettings):
     @field_validator("listener")
     @classmethod
     def _usable_name(cls, listener: str) -> str:
-        name = listener.strip()
-        if not name or any(character in name for character in '/\\\0\n\r\t"'):
-            raise ValueError("a listener's name is one word or several, without slashes, quotes or line breaks")
-        return name
+        return usable_listener_name(listener)
+
+    @property
+    def is_default_home(self) -> bool:
+        return self.home == self._absolute(_default_home())
 
     @property
     def is_timezone_guessed(self) -> bool:
@@ -106,20 +119,38 @@ class Settings(BaseSettings):
         except (OSError, ValueError):
             return None
 
-    def process_environment(self) -> dict[str, str]:
-        """The environment for a process of ours that is to work on this home, the Dagster UI above all."""
+    def own_environment(self) -> dict[str, str]:
+        """Our own variables for a process that is to work on this home with these settings, and no others."""
         named = {
             "SPOTIFY_ASSETS_HOME": str(self.home),
             "SPOTIFY_ASSETS_LISTENER": self.listener,
             "DAGSTER_HOME": str(self.paths.dagster_folder),
         }
-        if self.timezone:
-            named["SPOTIFY_ASSETS_TIMEZONE"] = self.timezone
-        return {**os.environ, **named}
+        for name in sorted(self.model_fields_set - {"home", "listener", "dagster_home"}):
+            value = getattr(self, name)
+            if value is not None:
+                named[f"SPOTIFY_ASSETS_{name.upper()}"] = str(value)
+        return named
+
+    def process_environment(self) -> dict[str, str]:
+        """The environment for a process of ours that is to work on this home, the Dagster UI above all."""
+        return {**os.environ, **self.own_environment()}
 
     @property
     def paths(self) -> HomePaths:
         return HomePaths(self.home)
+
+
+def usable_listener_name(text: str) -> str:
+    """A listener's name without the space around it.
+
+    Raises:
+        ValueError: No name can be meant.
+    """
+    name = text.strip()
+    if not name or any(character in name for character in '/\\\0\n\r\t"'):
+        raise ValueError("a listener's name is one word or several, without slashes, quotes or line breaks")
+    return name
 
 
 def _zone_of_machine() -> str:
@@ -162,8 +193,12 @@ class HomePaths:
     def mirror_folder(self) -> Path:
         return self.home / "mirror"
 
+    @property
+    def inbox(self) -> Path:
+        return self.home / "inbox"
+
     def inbox_folder(self, listener: str) -> Path:
-        return self.home / "inbox" / listener
+        return self.inbox / listener
 
     @property
     def listeners_file(self) -> Path:

@@ -1,16 +1,18 @@
 """`state.sqlite`: small facts that must outlive a run and be readable without opening the warehouse.
 
-Which runs are in progress, the first day with data, a copy of the stale days. Never what a person listened to.
+Which runs are in progress, the first day with data, a copy of the stale days, how much is published. Never what a
+person listened to.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ _MIGRATIONS = (
 """One script for each version of the file (`PRAGMA user_version`); released ones are never edited, only added to."""
 
 _FIRST_DAY = "first_day"
+_PUBLISHED = "published"
 
 
 class StateError(Exception):
@@ -48,6 +51,22 @@ class StaleDay(NamedTuple):
     table_name: str
     played_on: date
     reason: str
+
+
+class PublishedTable(NamedTuple):
+    """What the published file holds of a table: rows, and the first and last day of those that have days."""
+
+    rows: int
+    first_day: date | None
+    last_day: date | None
+
+
+class Published(NamedTuple):
+    """What the published file holds: when it was made (UTC), the number of the last change, and its tables by name."""
+
+    published_at: datetime
+    sequence: int
+    tables: dict[str, PublishedTable]
 
 
 class State:
@@ -81,7 +100,10 @@ class State:
 
     def dead_runs(self) -> list[RunInProgress]:
         """Registered runs whose process has ended without a word: nobody holds their file."""
-        return [run for run in self.runs() if not is_held(run.lock_file)]
+        unlocked = [run for run in self.runs() if not is_held(run.lock_file)]
+        # A run that ends well unregisters before it lets go of its file, perhaps just while we looked.
+        registered = {run.run_id for run in self.runs()} if unlocked else set()
+        return [run for run in unlocked if run.run_id in registered]
 
     def first_day(self) -> date | None:
         """The first day with data, None when nothing was imported yet."""
@@ -110,6 +132,29 @@ class State:
         with self._reading() as connection:
             rows = connection.execute("SELECT * FROM stale_days ORDER BY table_name, played_on").fetchall()
         return [StaleDay(name, date.fromisoformat(day), reason) for name, day, reason in rows]
+
+    def set_published(self, published: Published) -> None:
+        """Remember what the published file holds, so that nobody need open it to be told."""
+        tables = {
+            name: [table.rows, *(day and day.isoformat() for day in table[1:])]
+            for name, table in published.tables.items()
+        }
+        self.set_note(_PUBLISHED, json.dumps([published.published_at.isoformat(), published.sequence, tables]))
+
+    def published(self) -> Published | None:
+        """What the published file holds, None before the first publication."""
+        text = self.note(_PUBLISHED)
+        if not text:
+            return None
+        published_at, sequence, tables = json.loads(text)
+        return Published(
+            datetime.fromisoformat(published_at),
+            sequence,
+            {
+                name: PublishedTable(rows, *(day and date.fromisoformat(day) for day in days))
+                for name, (rows, *days) in tables.items()
+            },
+        )
 
     def note(self, key: str) -> str | None:
         """What was noted under `key`."""

@@ -7,13 +7,26 @@ import dagster as dg
 IMPORT_JOB = "import_exports"
 DAILY_JOB = "daily"
 EVERYTHING_DUE_JOB = "everything_due"
+NIGHTLY_JOB = "nightly"
+
+NIGHTLY_SCHEDULE = "nightly"
+INBOX_SENSOR = "inbox"
+STALE_DAYS_SENSOR = "stale_days"
+
+PURPOSE_TAG = "spotify_assets/purpose"
+"""Tag that says why a run was started: one of the purposes below, or the name of the job that started it."""
+IMPORT_PURPOSE, STALE_DAYS_PURPOSE = "import", "stale_days"
 
 
-def build_jobs(build_everything_due: Callable[[dg.OpExecutionContext], None]) -> list:
+def build_jobs(
+    build_everything_due: Callable[[dg.OpExecutionContext], None],
+    prune_run_history: Callable[[dg.OpExecutionContext], None],
+) -> list:
     """Jobs over the assets.
 
     Args:
         build_everything_due: Imports nothing new, but brings clean and every stale day up to date.
+        prune_run_history: Deletes runs that are older than the settings keep them.
     """
     schemas = dg.AssetSelection.groups("raw", "clean")
     import_exports = dg.define_asset_job(
@@ -39,4 +52,18 @@ def build_jobs(build_everything_due: Callable[[dg.OpExecutionContext], None]) ->
     def everything_due() -> None:
         build_what_is_due()
 
-    return [import_exports, daily, everything_due]
+    @dg.op(description="Delete runs that ended long ago; what was built last stays known.")
+    def prune_old_runs(context: dg.OpExecutionContext) -> None:
+        prune_run_history(context)
+
+    @dg.job(
+        name=NIGHTLY_JOB,
+        executor_def=dg.in_process_executor,
+        description="Close yesterday: build everything that is due, and delete the history of old runs.",
+    )
+    def nightly() -> None:
+        # Neither waits for the other: a night that cannot build must not let the history grow.
+        prune_old_runs()
+        build_what_is_due()
+
+    return [import_exports, daily, everything_due, nightly]

@@ -21,7 +21,6 @@ import yaml
 from spotify_assets import progress
 from spotify_assets.assets.clean import SHARED_TABLES, rebuild_shared_tables
 from spotify_assets.automation.dagster_history import DagsterHistory
-from spotify_assets.automation.runs import remember_first_day
 from spotify_assets.lakehouse import LakehouseError, Warehouse, remove_leftovers, run_session
 from spotify_assets.lakehouse.purging import (
     TableRules,
@@ -157,7 +156,6 @@ def purge(
             emptied = rewrite_without(warehouse, listener, RULES, session.log)
             progress.report("Publishing")
             publish_alone(warehouse, published_at=now, log=session.log)
-            remember_first_day(warehouse, state)
     remove_leftovers(paths)
     state.forget(_teller(listener))
     state.sweep()

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from spotify_assets import progress
-from spotify_assets.automation.jobs import DAILY_JOB, IMPORT_JOB
+from spotify_assets.automation.jobs import DAILY_JOB, EVERYTHING_DUE_JOB, IMPORT_JOB, PURPOSE_TAG
 from spotify_assets.instance import PROCESS_TAG, report_unfinished_runs
-from spotify_assets.lakehouse import Warehouse, living_run, run_session
-from spotify_assets.schemas import clean
-from spotify_assets.state import State, StateError
+from spotify_assets.lakehouse import FileLock, Warehouse, living_run, run_session
+from spotify_assets.settings import HomePaths
+from spotify_assets.state import State, StateError, is_held
 
 JOINED_WITHIN_DAYS = 31
 """Ranges of stale days closer than this are one run: a run costs more than a month of days."""
 
+_UNHEARD_OF = timedelta(minutes=15)
+
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """Tags of a run that builds all days from `first` to `last`, both included."""
+    return {_RANGE_START: first.isoformat(), _RANGE_END: last.isoformat()}
 
 
 @dataclass
@@ -34,6 +42,24 @@ class Outcome:
     @property
     def is_success(self) -> bool:
         return all(result.success for result in self.results)
+
+
+def work_in_progress(instance: dg.DagsterInstance, paths: HomePaths, state: State, now: datetime) -> str:
+    """Who is at work on a home, in words; empty when nobody is.
+
+    A run counts from the moment it is asked for. One that is not known to live, because its process was killed before
+    it could register or after it had, counts no longer than the quarter of an hour in which it may still come.
+    """
+    if is_held(paths.run_lock_file):
+        return f"run.lock is held by {FileLock(paths.run_lock_file).holder()}"
+    for run in state.runs():
+        if is_held(run.lock_file):
+            return f"{run.purpose or run.run_id[:8]} is in progress"
+    for record in instance.get_run_records(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        run = record.dagster_run
+        if run.status == dg.DagsterRunStatus.QUEUED or now - record.update_timestamp < _UNHEARD_OF:
+            return f"run {run.run_id[:8]} of {run.job_name} is about to begin or to end"
+    return ""
 
 
 def day_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
@@ -51,17 +77,6 @@ def day_ranges(days: Iterable[date]) -> list[tuple[date, date]]:
     return ranges
 
 
-def remember_first_day(warehouse: Warehouse, state: State, stale: Iterable[date] = ()) -> None:
-    """Note the first day with data, where partitions begin.
-
-    A stale day before it, which lost its plays when an import was taken back, needs its partition once more.
-    """
-    days = warehouse.read(clean.Days, ["played_on"])["played_on"]
-    first = min((*([] if days.is_empty() else [days.min()]), *stale), default=None)
-    if first is not None:
-        state.set_first_day(first)
-
-
 def build_everything(
     build_definitions: Callable[[], dg.Definitions],
     instance: dg.DagsterInstance,
@@ -70,8 +85,8 @@ def build_everything(
     *,
     import_config: dict[str, Any] | None = None,
     run_config: dict[str, Any] | None = None,
-    purpose: str = "everything_due",
-    tags: dict[str, str] | None = None,
+    purpose: str = EVERYTHING_DUE_JOB,
+    tags: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run 1, exports and clean tables; run 2, the days that are stale; then publish once.
 
@@ -83,15 +98,16 @@ def build_everything(
         import_config: Config of the `streaming_history` step.
         run_config: Further config of every run, such as loggers.
         purpose: For messages to others who wait for the lock.
-        tags: Tags of the runs.
+        tags: Further tags of the runs.
     """
+    tags = {PURPOSE_TAG: purpose, **(tags or {})}
     outcome = Outcome()
     with _process_of_runs(instance, warehouse, state, purpose) as process, run_session(warehouse, purpose=purpose):
-        tags = {**(tags or {}), **process}
-        definitions, first_day = build_definitions(), state.first_day()
-        first = definitions.resolve_job_def(IMPORT_JOB)
+        tags |= process
+        definitions = build_definitions()
+        imports = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
-            first.execute_in_process(
+            imports.execute_in_process(
                 {**(run_config or {}), "ops": {"streaming_history": {"config": import_config or {}}}},
                 instance=instance,
                 raise_on_error=False,
@@ -100,9 +116,10 @@ def build_everything(
         )
         if not outcome.is_success:
             return outcome
-        days: list[date] = warehouse.stale_days()["played_on"].unique().to_list()
-        remember_first_day(warehouse, state, days)
-        if state.first_day() != first_day:
+        stale = warehouse.stale_days()
+        days: list[date] = stale["played_on"].unique().to_list()
+        # Publishing notes it too, but only at the end: the days to build now need their partitions.
+        if (first_day_now := warehouse.first_day(stale)) is not None and state.set_first_day(first_day_now):
             definitions = build_definitions()
         daily = definitions.resolve_job_def(DAILY_JOB)
         # A clock that went ahead can date a play tomorrow: that day has no partition before it comes.
@@ -115,12 +132,10 @@ def build_everything(
                     run_config,
                     instance=instance,
                     raise_on_error=False,
-                    tags={**tags, _RANGE_START: start.isoformat(), _RANGE_END: end.isoformat()},
+                    tags={**tags, **range_tags(start, end)},
                 )
             )
             outcome.built_days += number_of_days
-        if outcome.is_success:
-            remember_first_day(warehouse, state)
     return outcome
 
 

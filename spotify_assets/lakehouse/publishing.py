@@ -26,7 +26,8 @@ from spotify_assets.lakehouse.transaction import Transaction, last_change
 from spotify_assets.schemas import tables
 from spotify_assets.schemas.meta import Published
 from spotify_assets.settings import HomePaths
-from spotify_assets.state import State
+from spotify_assets.state import Published as PublishedState
+from spotify_assets.state import PublishedTable, State
 
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.warehouse import Warehouse
@@ -75,7 +76,7 @@ def publish_if_changed(
             if sequence == 0 or sequence == published_sequence(paths):
                 return None
             try:
-                _write_published(connection, warehouse, sequence, published_at)
+                tables_published = _write_published(connection, warehouse, sequence, published_at)
                 # A copy without a checkpoint silently lacks what is still in the WAL.
                 connection.execute("CHECKPOINT").fetchall()
                 has_gaps = compaction.is_worth_it(connection, warehouse.compaction_free_bytes)
@@ -93,6 +94,7 @@ def publish_if_changed(
             _switch(paths, snapshot, log, make_symlink)
         except OSError as error:
             raise _failed(paths, error) from error
+        State(paths.state_file).set_published(PublishedState(published_at, sequence, tables_published))
         _remove_old_snapshots(paths, snapshot, warehouse.snapshots_kept)
         return Publication(sequence, snapshot, snapshot.stat().st_size)
 
@@ -114,10 +116,13 @@ def published_sequence(paths: HomePaths) -> int:
 
 def _write_published(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sequence: int, published_at: datetime
-) -> None:
+) -> dict[str, PublishedTable]:
     stale = staleness.stale_days(connection, warehouse.days_table, warehouse.code_versions)
-    # Sensors and `status` read this copy: nothing but a run may open the warehouse.
-    State(warehouse.paths.state_file).replace_stale_days(stale.iter_rows())
+    # Sensors, partitions and `status` read these copies: nothing but a run may open the warehouse.
+    state = State(warehouse.paths.state_file)
+    state.replace_stale_days(stale.iter_rows())
+    if (first := staleness.first_day(connection, warehouse.days_table, stale)) is not None:
+        state.set_first_day(first)
     lagging = dict(stale.group_by("table_name").len().iter_rows())
     day_columns = {table.qualified_name(): table.layout.day_column for table in tables()}
     stored = connection.execute(
@@ -148,6 +153,7 @@ def _write_published(
         with suppress(duckdb.Error):
             connection.rollback()
         raise
+    return {name: PublishedTable(count, first, last) for name, count, first, last in sorted(rows)}
 
 
 def _copy(paths: HomePaths, sequence: int) -> Path:

@@ -64,6 +64,20 @@ def stale_days(
     return frame_of(relation).cast(dict(STALE_DAYS_SCHEMA))
 
 
+def first_day(connection: duckdb.DuckDBPyConnection, days_table: str, stale: pl.DataFrame) -> date | None:
+    """The first day with data, where partitions begin; None when there is none.
+
+    A stale day before it, which lost its rows when an import was taken back, needs its partition once more.
+    """
+    days = as_table(days_table) if days_table else None
+    known = (
+        connection.execute(f"SELECT min(played_on) FROM {sql_name(days)}").fetchall()[0][0]
+        if days and Catalog(connection).columns(days)
+        else None
+    )
+    return min((day for day in (known, stale["played_on"].min()) if day is not None), default=None)
+
+
 def record_day_versions(
     connection: duckdb.DuckDBPyConnection,
     days_table: str,

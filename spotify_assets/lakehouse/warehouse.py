@@ -240,6 +240,11 @@ class Warehouse(DuckDBResource):
         with self.get_connection() as connection:
             return staleness.stale_days(connection, self.days_table, self.code_versions)
 
+    def first_day(self, stale: pl.DataFrame) -> date | None:
+        """As `staleness.first_day`."""
+        with self.get_connection() as connection:
+            return staleness.first_day(connection, self.days_table, stale)
+
     def _connect(self, path: Path, deadline: float, on_wait: Callable[[str], None] | None) -> duckdb.DuckDBPyConnection:
         pause_seconds = 0.02
         told = False
