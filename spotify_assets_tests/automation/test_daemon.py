@@ -19,9 +19,15 @@ from spotify_assets.instance import open_instance, prepare_home
 from spotify_assets.lakehouse import scan_table
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
-from spotify_assets_tests.conftest import DEMO_ZONE
+from spotify_assets_tests.conftest import DEMO_ZONE, settings_of
 
 DEADLINE_SECONDS = 240
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an empty home."""
+    return settings_of(tmp_path / "home")
 
 
 @pytest.fixture

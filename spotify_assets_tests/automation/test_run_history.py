@@ -14,6 +14,7 @@ from spotify_assets.automation.run_history import last_runs, prune_run_history
 from spotify_assets.instance import open_instance
 from spotify_assets.settings import Settings
 from spotify_assets_tests.automation.ticks import remember_run
+from spotify_assets_tests.conftest import settings_of
 
 PARTITIONS = dg.DailyPartitionsDefinition(start_date="2024-01-01")
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -32,6 +33,12 @@ def plays() -> dg.MaterializeResult:
 )
 def listening() -> dg.MaterializeResult:
     return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="is_sound")])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an empty home."""
+    return settings_of(tmp_path / "home")
 
 
 @pytest.fixture
