@@ -16,7 +16,7 @@ from spotify_assets_tests.automation.ticks import days_ago, play, write_zip
 from spotify_assets_tests.conftest import settings_of
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """To be copied, not changed."""
     folder = tmp_path_factory.mktemp("one-play")
