@@ -154,7 +154,7 @@ def _unit(command: list[str], settings: Settings) -> str:
         f"Environment={_quoted(f'{name}={value}')}" for name, value in settings.own_environment().items()
     )
     # In a command `$` begins a variable; in an assignment it does not (systemd.service(5), systemd.exec(5)).
-    words = " ".join(_quoted(word).replace("$", "$$") for word in command)
+    words = " ".join([_quoted(command[0]), *(_quoted(word).replace("$", "$$") for word in command[1:])])
     return f"""\
 [Unit]
 Description=spotify_assets: schedule, sensors and inbox of {settings.home.name.replace("%", "%%")}

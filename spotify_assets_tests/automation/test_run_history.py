@@ -1,141 +1,141 @@
-"""Old runs go, and nothing that a person can still ask about goes with them."""
+"""Old runs go, what was built last stays known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+from dagster_graphql.test.utils import execute_dagster_graphql
 
-from spotify_assets.automation.run_history import last_runs, prune_run_history
-from spotify_assets.instance import open_instance
+from spotify_assets.automation.run_history import prune_run_history
+from spotify_assets.commands import import_paths
+from spotify_assets.definitions import build_definitions
 from spotify_assets.settings import Settings
-from spotify_assets_tests.automation.ticks import remember_run
+from spotify_assets_tests.automation.ticks import days_ago, play, write_zip
+from spotify_assets_tests.conftest import settings_of
 
-PARTITIONS = dg.DailyPartitionsDefinition(start_date="2024-01-01")
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-KEYS = [dg.AssetKey("plays"), dg.AssetKey("listening")]
+ASSET_PAGE = """
+query { assetNodes {
+  assetKey { path }
+  assetMaterializations(limit: 1) { runId partition runOrError { __typename } }
+  partitionStats { numMaterialized numFailed numMaterializing }
+  assetPartitionStatuses { __typename ... on TimePartitionStatuses { ranges { status startKey endKey } } }
+  assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status runId } } } }
+} }
+"""
 
 
-@dg.asset
-def plays() -> dg.MaterializeResult:
-    return dg.MaterializeResult(metadata={"rows": 3}, data_version=dg.DataVersion("a"))
-
-
-@dg.asset(
-    partitions_def=PARTITIONS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    check_specs=[dg.AssetCheckSpec("is_sound", asset="listening")],
-)
-def listening() -> dg.MaterializeResult:
-    return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True, check_name="is_sound")])
+@pytest.fixture(scope="module")
+def much_built_home(built_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with six runs: six days were built, then two of them again for late plays."""
+    home = tmp_path_factory.mktemp("much-built") / "home"
+    shutil.copytree(built_home, home, symlinks=True)
+    for number in (1, 2):
+        export = write_zip(home.parent / f"{number}.zip", play(days_ago(number)))
+        assert import_paths(settings_of(home, timezone="UTC"), [export]).outcome.is_success
+    return home
 
 
 @pytest.fixture
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with open_instance(settings) as opened:
-        yield opened
+def settings(much_built_home: Path, tmp_path: Path) -> Settings:
+    shutil.copytree(much_built_home, tmp_path / "home", symlinks=True)
+    return settings_of(tmp_path / "home", timezone="UTC")
 
 
-def build(instance: dg.DagsterInstance, start: str, end: str) -> list[str]:
-    """A run of each asset; the ids of the runs."""
-    results = [
-        dg.materialize([plays], instance=instance),
-        dg.materialize([listening], instance=instance, tags={RANGE_START: start, RANGE_END: end}),
-    ]
-    assert all(result.success for result in results)
-    return [result.run_id for result in results]
+def known(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]:
+    """All that can be asked of the last materializations, checks and partitions."""
+    told: dict[str, Any] = {}
+    graph = build_definitions(settings).resolve_asset_graph()
+    for key in sorted(graph.get_all_asset_keys()):
+        event = instance.get_latest_materialization_event(key)
+        ids = instance.event_log_storage.get_latest_storage_id_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        tags = instance.event_log_storage.get_latest_tags_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION, ["dagster/data_version"]
+        )
+        told[key.to_user_string()] = (
+            event.run_id,
+            event.asset_materialization.metadata,
+            sorted(instance.get_materialized_partitions(key)),
+            dict(ids),
+            {partition: dict(of_partition) for partition, of_partition in tags.items()},
+        )
+    checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
+    told["checks"] = {str(key): (record.id, record.run_id, record.status) for key, record in checks.items()}
+    return told
 
 
-def known(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """All that the pages of the assets say of what was built last."""
-    log = instance.event_log_storage
-    return {
-        "last": {key: instance.get_latest_materialization_event(key) for key in KEYS},
-        "partitions": instance.get_materialized_partitions(KEYS[1]),
-        "events": log.get_latest_storage_id_by_partition(KEYS[1], dg.DagsterEventType.ASSET_MATERIALIZATION),
-        "versions": instance.get_latest_data_version_record(KEYS[0]),
-        "checks": {
-            key: (record.status, record.event)
-            for key, record in log.get_latest_asset_check_execution_by_key(
-                [dg.AssetCheckKey(KEYS[1], "is_sound")]
-            ).items()
-        },
-        "tags": {str(tags) for tags in log.get_event_tags_for_asset(KEYS[0])},
-    }
+def in_a_month() -> datetime:
+    return datetime.now(UTC) + timedelta(days=31)
 
 
-def soon() -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=5)
-
-
-def shards(settings: Settings) -> set[str]:
-    return {path.name.split(".")[0] for path in (settings.paths.dagster_folder / "history" / "runs").glob("*.db*")}
-
-
-def test_after_pruning_every_last_materialization_is_as_known_as_before(
+def test_the_last_of_every_asset_partition_and_check_stays_known(
     settings: Settings, instance: dg.DagsterInstance
 ) -> None:
-    build(instance, "2024-01-01", "2024-01-20")
-    build(instance, "2024-01-15", "2024-01-31")
-    before = known(instance)
-    assert len(before["partitions"]) == 31 and before["versions"] and before["checks"]
-    assert prune_run_history(instance, soon()) == 4
-    assert instance.get_runs() == []
-    assert known(instance) == before
-    with open_instance(settings) as another:
-        assert known(another) == before
+    before = known(instance, settings)
+    assert len(before["daily/listening"][2]) == 6
+    assert prune_run_history(instance, in_a_month()) == 5
+    assert known(instance, settings) == before
+    assert prune_run_history(instance, in_a_month()) == 0
 
 
-def test_pruned_runs_leave_no_file_no_event_and_no_tag(settings: Settings, instance: dg.DagsterInstance) -> None:
-    run_ids = build(instance, "2024-01-01", "2024-01-20")
-    rebuilt = build(instance, "2024-01-01", "2024-01-20")
-    assert set(run_ids + rebuilt) <= shards(settings)
-    prune_run_history(instance, soon())
-    assert not set(run_ids + rebuilt) & shards(settings)
-    materializations = instance.fetch_materializations(KEYS[1], limit=1000).records
-    assert {record.run_id for record in materializations} == {rebuilt[1]}
-    assert len(materializations) == 20
-    assert instance.get_run_tags(["dagster/asset_partition_range_start"]) == []
+def test_the_files_of_old_runs_are_gone_and_the_index_keeps_only_the_last_events(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    shards = settings.paths.dagster_folder / "history" / "runs"
+    prune_run_history(instance, in_a_month())
+    (last_import,) = (record.dagster_run for record in instance.get_run_records())
+    assert last_import.tags["spotify_assets/purpose"] == "import"
+    assert {path.stem for path in shards.glob("*-*.db")} == {last_import.run_id}
+    assert instance.get_run_tags(["spotify_assets/purpose"]) == [("spotify_assets/purpose", {"import"})]
+    listening = dg.AssetKey(["daily", "listening"])
+    records = instance.fetch_materializations(listening, limit=1000).records
+    assert sorted(record.partition_key for record in records) == [str(days_ago(number)) for number in range(5, -1, -1)]
 
 
-def test_younger_runs_stay_with_all_their_events(settings: Settings, instance: dg.DagsterInstance) -> None:
-    run_ids = build(instance, "2024-01-01", "2024-01-02")
-    events = len(instance.all_logs(run_ids[1]))
-    assert prune_run_history(instance, datetime.now(UTC) - timedelta(days=30)) == 0
-    assert len(instance.all_logs(run_ids[1])) == events > 0
-    assert {run.run_id for run in instance.get_runs()} == set(run_ids)
+def test_young_runs_and_runs_in_progress_are_not_touched(settings: Settings, instance: dg.DagsterInstance) -> None:
+    assert prune_run_history(instance, datetime.now(UTC) - timedelta(days=1)) == 0
+    assert len(instance.get_run_records()) == 6
+    job = build_definitions(settings).resolve_job_def("daily")
+    running = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    prune_run_history(instance, in_a_month())
+    assert instance.get_run_by_id(running.run_id) is not None
+    assert len(instance.get_run_records()) == 2
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-def test_a_run_that_has_not_ended_is_never_pruned(status: dg.DagsterRunStatus, instance: dg.DagsterInstance) -> None:
-    run = remember_run(instance, "daily", status)
-    assert prune_run_history(instance, soon()) == 0
-    assert instance.get_run_by_id(run.run_id) is not None
+def test_the_pages_of_assets_still_know_every_partition(
+    settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings.own_environment().items():
+        monkeypatch.setenv(name, value)
+
+    def ask() -> dict[str, Any]:
+        target = ModuleTarget("spotify_assets.definitions", None, None, "spotify_assets")
+        with WorkspaceProcessContext(instance, target) as process:
+            answer = execute_dagster_graphql(process.create_request_context(), ASSET_PAGE)
+        assert not answer.errors, answer.errors
+        return {"/".join(node["assetKey"]["path"]): node for node in answer.data["assetNodes"]}
+
+    before = ask()
+    assert before["daily/hours"]["partitionStats"] == {"numMaterialized": 6, "numFailed": 0, "numMaterializing": 0}
+    prune_run_history(instance, in_a_month())
+    after = ask()
+    assert json.dumps(after["daily/hours"]).count("RunNotFoundError") == 1
+    assert json.loads(json.dumps(after).replace("RunNotFoundError", "Run")) == before
 
 
-def test_the_last_import_and_the_last_night_can_still_be_told_when_they_are_old(instance: dg.DagsterInstance) -> None:
-    tags = {"spotify_assets/purpose": "import"}
-    runs = [
-        remember_run(instance, job_name, dg.DagsterRunStatus.SUCCESS, tags)
-        for job_name in ("import_exports", "nightly", "import_exports", "nightly")
-    ]
-    assert prune_run_history(instance, soon()) == 2
-    assert {record.dagster_run.run_id for record in last_runs(instance).values()} == {run.run_id for run in runs[2:]}
-
-
-def test_pruning_again_finds_nothing(instance: dg.DagsterInstance) -> None:
-    build(instance, "2024-01-01", "2024-01-02")
-    prune_run_history(instance, soon())
-    assert prune_run_history(instance, soon()) == 0
-
-
-def test_what_is_built_after_a_pruning_is_known(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    build(instance, "2024-01-01", "2024-01-02")
-    prune_run_history(instance, soon())
-    run_ids = build(instance, "2024-01-02", "2024-01-03")
-    assert instance.get_latest_materialization_event(KEYS[0]).run_id == run_ids[0]
-    assert instance.get_materialized_partitions(KEYS[1]) == {"2024-01-01", "2024-01-02", "2024-01-03"}
+def test_a_home_that_only_had_nights_keeps_the_last_one(settings: Settings, instance: dg.DagsterInstance) -> None:
+    nightly = build_definitions(settings.model_copy(update={"run_history_days": 1})).resolve_job_def("nightly")
+    result = nightly.execute_in_process(instance=instance)
+    assert result.success
+    prune_run_history(instance, in_a_month())
+    jobs = {record.dagster_run.job_name for record in instance.get_run_records()}
+    assert jobs == {"nightly", "import_exports"}
