@@ -12,6 +12,11 @@ DatedZones = Sequence[tuple[date | None, str]]
 """IANA zones in the order of the dates from which they hold; the first holds from the beginning (None)."""
 
 
+def zone_at(instant: datetime, zones: DatedZones) -> str:
+    """The zone in force at an instant."""
+    return next(zone for begin, zone in reversed(_with_begins(zones)) if begin is None or instant >= begin)
+
+
 def local_date(instant: datetime, zones: DatedZones) -> date:
     """The calendar date at an instant, by the zone in force.
 
@@ -19,8 +24,7 @@ def local_date(instant: datetime, zones: DatedZones) -> date:
     >>> local_date(datetime(2021, 3, 1, 5, 0, tzinfo=UTC), [(None, "Europe/Berlin"), (date(2021, 3, 1), "Asia/Tokyo")])
     datetime.date(2021, 3, 1)
     """
-    zone = next(zone for begin, zone in reversed(_with_begins(zones)) if begin is None or instant >= begin)
-    return instant.astimezone(ZoneInfo(zone)).date()
+    return instant.astimezone(ZoneInfo(zone_at(instant, zones))).date()
 
 
 def local_times(zones: Mapping[str, DatedZones], columns: Sequence[str]) -> dict[str, pl.Expr]:
