@@ -18,6 +18,7 @@ from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.instance import open_instance, prepare_home
+from spotify_assets.listeners import Household
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
 
@@ -46,7 +47,12 @@ class Finished:
 
 
 def import_paths(settings: Settings, paths: Sequence[Path]) -> Finished:
-    """Import exports and build what became stale."""
+    """Import exports and build what became stale.
+
+    Raises:
+        HouseholdError: listeners.toml cannot be used, or does not name the listener.
+    """
+    Household.of(settings).check(settings.listener)
     absolute = [str(path.expanduser().absolute()) for path in paths]
     return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose=IMPORT_PURPOSE)
 

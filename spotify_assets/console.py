@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spotify_assets import progress
+from spotify_assets.listeners import Household, HouseholdError
 from spotify_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def progress_bar() -> Iterator[None]:
 
 def tell_zone(settings: Settings) -> None:
     """Say aloud when the time zone is a guess: every day of every table depends on it."""
-    if settings.is_timezone_guessed:
+    is_told = any(each.name == settings.listener and each.zones for each in Household.of(settings).listeners)
+    if settings.is_timezone_guessed and not is_told:
         _err.print(
             f"Time zone: [bold]{settings.zone_name}[/] (this machine's). If you lived elsewhere, set "
             "SPOTIFY_ASSETS_TIMEZONE, for example to America/New_York."
@@ -117,6 +119,9 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             name = "_".join(str(part) for part in detail["loc"]).upper()
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
+        return WRONG_USE
+    if isinstance(error, HouseholdError):
+        complain(str(error))
         return WRONG_USE
     if isinstance(error, HomeNotWritable | LakehouseError | ServiceUnavailable):
         complain(str(error))
@@ -333,7 +338,7 @@ def show_status(settings: Settings) -> None:
     table.add_row("home", Text(str(paths.home)))
     guessed = " (this machine's; set SPOTIFY_ASSETS_TIMEZONE to change it)" if settings.is_timezone_guessed else ""
     table.add_row("time zone", settings.zone_name + guessed)
-    table.add_row("listener", Text(settings.listener))
+    _add_household(table, settings)
     if overview.published is None:
         table.add_row("lakehouse", "nothing published yet; run: spotify-assets import my_spotify_data.zip")
     else:
@@ -440,6 +445,19 @@ def show_uninstalled(service: Service, *, was_installed: bool) -> None:
 def print_plain(text: str) -> None:
     """Text that is made to be read by another program."""
     _out.file.write(text)
+
+
+def _add_household(table: Table, settings: Settings) -> None:
+    """Who lives here, in which zones and since when."""
+    household = Household.of(settings)
+    if not household.listeners:
+        table.add_row("listener", Text(settings.listener))
+    label = "household"
+    for listener in household.listeners:
+        zones = "; ".join(f"{begin} {zone}" if begin else zone for begin, zone in household.zones_of(listener.name))
+        market = f", market {listener.market}" if listener.market else ""
+        table.add_row(label, Text(f"{listener.name}: {zones}{market}"))
+        label = ""
 
 
 def show_demo(settings: Settings, finished: DemoFinished) -> None:

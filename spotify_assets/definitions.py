@@ -32,6 +32,7 @@ from spotify_assets.automation.runs import build_everything
 from spotify_assets.automation.stale_days import LOADED_FROM_TAG, build_stale_days_sensor
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
+from spotify_assets.listeners import Household
 from spotify_assets.schemas import clean
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
@@ -54,9 +55,12 @@ def build_definitions(
         settings: Settings of the home; from the environment by default.
         extra_assets: Assets of an engineer's own, see docs/extending.md.
         resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock.
+
+    Raises:
+        HouseholdError: listeners.toml cannot be used.
     """
     settings = settings or Settings()
-    partitions = daily_partitions(settings)
+    household = Household.of(settings)
     warehouse = build_warehouse(settings)
     resources: dict[str, Any] = {
         "warehouse": warehouse,
@@ -65,14 +69,18 @@ def build_definitions(
         **(resource_overrides or {}),
     }
 
+    partitions = daily_partitions(settings, household, resources["clock"].now())
+
     def rebuild() -> dg.Definitions:
         return build_definitions(settings, extra_assets=extra_assets, resource_overrides=resource_overrides)
 
     jobs = {job.name: job for job in build_jobs(_everything_due(settings, rebuild), _old_runs_pruned(settings))}
     return dg.Definitions(
         assets=[
-            build_export_assets(listener=settings.listener, scratch_folder=settings.paths.scratch_folder),
-            build_plays_asset(zone_name=settings.zone_name, session_gap_minutes=settings.session_gap_minutes),
+            build_export_assets(
+                listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
+            ),
+            build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
             *build_catalogue_assets(),
             *build_daily_assets(partitions),
             *extra_assets,

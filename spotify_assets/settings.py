@@ -78,13 +78,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str | None) -> str | None:
-        if not name:
-            return None
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(f"{name!r} is not an IANA time zone; write for example Europe/Berlin") from None
-        return name
+        return usable_zone_name(name) if name else None
 
     @field_validator("listener")
     @classmethod
@@ -148,8 +142,23 @@ def usable_listener_name(text: str) -> str:
         ValueError: No name can be meant.
     """
     name = text.strip()
-    if not name or any(character in name for character in '/\\\0\n\r\t"'):
-        raise ValueError("a listener's name is one word or several, without slashes, quotes or line breaks")
+    if not name or name.startswith(".") or any(character in name for character in '/\\\0\n\r\t"'):
+        raise ValueError(
+            "a listener's name is one word or several, without slashes, quotes or line breaks, and no dot before them"
+        )
+    return name
+
+
+def usable_zone_name(name: str) -> str:
+    """An IANA name as it is.
+
+    Raises:
+        ValueError: There is no such zone.
+    """
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not an IANA time zone; write for example Europe/Berlin") from None
     return name
 
 
@@ -170,6 +179,7 @@ class HomePaths:
     lakehouse.duckdb        symlink to the newest snapshot: what notebooks open
     mirror/                 Parquet files
     inbox/{listener}/       for exports
+    listeners.toml          the household, where there is one
     dagster/                the Dagster instance: dagster.yaml, runs and events
     .warehouse/             the pipeline's own DuckDB file and its lock
     .snapshots/{sequence}/  published files

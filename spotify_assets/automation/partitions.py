@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from spotify_assets.clock import Clock
+from spotify_assets.listeners import Household
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
+from spotify_assets.transforms.zones import zone_at
 
 DAYS_BEFORE_THE_FIRST_EXPORT = 30
 
 
-def first_day(settings: Settings) -> date:
-    """The first day with data, or 30 days ago while there is none."""
+def foremost_zone(household: Household, now: datetime) -> str:
+    """The zone, of those in force for a listener, where it is latest: no listener's today comes before its own."""
+    return max((zone_at(now, zones) for zones in household.all_zones()), key=lambda zone: _clock_in(zone, now))
+
+
+def _clock_in(zone_name: str, now: datetime) -> tuple[datetime, str]:
+    # The name decides between equal clocks, so that the order of the file is of no account.
+    return now.astimezone(ZoneInfo(zone_name)).replace(tzinfo=None), zone_name
+
+
+def daily_partitions(settings: Settings, household: Household, now: datetime) -> dg.DailyPartitionsDefinition:
+    """Keys are calendar labels, each listener's own local dates.
+
+    Args:
+        settings: Tell where the first day with data is noted; without one the keys begin 30 days ago.
+        household: The keys end with the latest today of these listeners.
+        now: The instant, UTC.
+    """
+    zone_name = foremost_zone(household, now)
     known = State(settings.paths.state_file).first_day() if settings.paths.state_file.exists() else None
-    return known or Clock().today(settings.zone_name) - timedelta(days=DAYS_BEFORE_THE_FIRST_EXPORT)
-
-
-def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """Keys are calendar labels: the listener's local dates, from the first day with data to today."""
-    return dg.DailyPartitionsDefinition(
-        start_date=first_day(settings).isoformat(), timezone=settings.zone_name, end_offset=1
-    )
+    first = known or now.astimezone(ZoneInfo(zone_name)).date() - timedelta(days=DAYS_BEFORE_THE_FIRST_EXPORT)
+    return dg.DailyPartitionsDefinition(start_date=first.isoformat(), timezone=zone_name, end_offset=1)

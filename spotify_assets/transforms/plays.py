@@ -9,7 +9,7 @@ sessions and first plays never meet a partition's border.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 
 import polars as pl
@@ -17,6 +17,7 @@ import polars as pl
 from spotify_assets.schemas.raw import SAYS
 from spotify_assets.transforms.hashing import as_identifier, as_text, text_hash, with_row_hash
 from spotify_assets.transforms.names import with_keys
+from spotify_assets.transforms.zones import DatedZones, local_times
 
 HISTORY_TABLE = "raw.streaming_history"
 
@@ -308,7 +309,7 @@ def decide_plays(
     assigned: pl.LazyFrame,
     names: pl.LazyFrame,
     *,
-    zones: Mapping[str, str],
+    zones: Mapping[str, DatedZones],
     session_gap_minutes: int,
 ) -> pl.LazyFrame:
     """All that is known of each play but its texts.
@@ -317,7 +318,8 @@ def decide_plays(
         history: raw.streaming_history with HISTORY_COLUMNS.
         assigned: Result of `assign_rows`.
         names: Result of `names`.
-        zones: IANA time zone of each listener.
+        zones: Time zones of each listener. Local times, and with them the day of a play, are told by the zone that is
+            in force at the instant; a dated zone is from 00:00 of its date on its own clocks.
         session_gap_minutes: Silence from the latest end so far to the next start that ends a session.
 
     Returns:
@@ -344,7 +346,7 @@ def decide_plays(
         plays.select(*_DECIDED)
         # Of plays of one instant the title decides which was first: a play's id is another in every key generation.
         .sort("listener_hash", "ended_at", "started_at", "title_hash", "play_id")
-        .with_columns(**_local_times(zones))
+        .with_columns(**local_times(zones, ["started_at", "ended_at"]))
         .with_columns(played_on=pl.col("ended_at_local").dt.date())
     )
     plays = _with_first_plays(_with_sessions(plays, session_gap_minutes)).with_columns(
@@ -441,27 +443,7 @@ def _with_instants(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _by_listener(zones: Mapping[str, str], of_zone) -> pl.Expr:
-    """An expression that differs by the listener's zone."""
-    listeners: dict[str, list[str]] = {}
-    for listener, zone in zones.items():
-        listeners.setdefault(zone, []).append(listener)
-    if len(listeners) < 2:
-        return of_zone(next(iter(listeners), "UTC"))
-    cases = [pl.when(pl.col("listener").is_in(names)).then(of_zone(zone)) for zone, names in listeners.items()]
-    return pl.coalesce(cases)
-
-
-def _local_times(zones: Mapping[str, str]) -> dict[str, pl.Expr]:
-    return {
-        f"{name}_local": _by_listener(
-            zones, lambda zone, name=name: pl.col(name).dt.convert_time_zone(zone).dt.replace_time_zone(None)
-        )
-        for name in ("started_at", "ended_at")
-    }
-
-
-def _text_hashes(column: str, values: Mapping[str, str]) -> pl.Expr:
+def _text_hashes(column: str, values: Iterable[str]) -> pl.Expr:
     hashes = {value: text_hash(value) for value in values}
     if not hashes:
         return pl.lit(None, dtype=pl.Int64)

@@ -18,6 +18,7 @@ from spotify_assets.schemas import clean, daily, raw
 from spotify_assets.transforms import calendar, catalogue, plays, streaming_history
 from spotify_assets.transforms import daily as daily_transforms
 from spotify_assets.transforms.hashing import text_hash
+from spotify_assets.transforms.zones import DatedZones
 
 Row = dict[str, Any]
 
@@ -148,11 +149,11 @@ class Lakehouse:
     """A lakehouse in memory.
 
     Attributes:
-        zones: Time zone of each listener; any other has the zone of "".
+        zones: Time zone of each listener, or dated zones; any other has the zone of "".
         today: The date up to which days are made.
     """
 
-    zones: Mapping[str, str] = field(default_factory=lambda: {"": "Europe/Berlin"})
+    zones: Mapping[str, str | DatedZones] = field(default_factory=lambda: {"": "Europe/Berlin"})
     session_gap_minutes: int = 30
     today: date = date(2021, 6, 20)
     history: pl.DataFrame = field(default_factory=lambda: history_frame([]))
@@ -184,10 +185,14 @@ class Lakehouse:
             history,
             assigned.lazy(),
             names.lazy(),
-            zones={listener: self.zones.get(listener, self.zones.get("")) for listener in listeners},
+            zones={listener: self._zones_of(listener) for listener in listeners},
             session_gap_minutes=self.session_gap_minutes,
         ).collect()
         return names, assigned, decided, plays.play_sources(assigned.lazy(), decided.lazy()).collect()
+
+    def _zones_of(self, listener: str) -> DatedZones:
+        zones = self.zones.get(listener, self.zones.get(""))
+        return [(None, zones)] if isinstance(zones, str) else zones
 
     def write(self) -> list[date]:
         """Write the days of clean.plays and clean.play_sources that changed; return those of clean.plays."""

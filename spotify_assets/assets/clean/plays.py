@@ -9,8 +9,10 @@ from spotify_assets import progress
 from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import Transaction, Warehouse
+from spotify_assets.listeners import Household
 from spotify_assets.schemas import clean, raw
 from spotify_assets.transforms import plays as transforms
+from spotify_assets.transforms.zones import local_date
 
 PLAYS_PER_CHUNK = 60_000
 """Plays whose full rows are in memory at once: a million of them would take more than a gigabyte."""
@@ -18,11 +20,11 @@ PLAYS_PER_CHUNK = 60_000
 BALANCE_CHECK = "sources_balance"
 
 
-def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsDefinition:
+def build_plays_asset(*, household: Household, session_gap_minutes: int) -> dg.AssetsDefinition:
     """The asset of clean.plays, clean.play_sources and clean.days.
 
     Args:
-        zone_name: IANA time zone of the listeners.
+        household: Time zones of the listeners.
         session_gap_minutes: Silence after which a new session begins.
     """
 
@@ -56,12 +58,12 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
                 names = transforms.names(told_names.lazy()).collect()
                 del told_names
                 assigned = transforms.assign_rows(history.lazy(), names.lazy()).collect()
-                listeners = history["listener"].unique().to_list()
+                zones = {name: household.zones_of(name) for name in history["listener"].unique()}
                 decided = transforms.decide_plays(
                     history.lazy(),
                     assigned.lazy(),
                     names.lazy(),
-                    zones=dict.fromkeys(listeners, zone_name),
+                    zones=zones,
                     session_gap_minutes=session_gap_minutes,
                     # The streaming engine, which Polars would choose, holds half as much again here.
                 ).collect(engine="in-memory")
@@ -69,9 +71,9 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
                 del history
                 sources = transforms.play_sources(assigned.lazy(), decided.lazy()).collect()
                 del assigned
-                days = transforms.days(
-                    decided.lazy(), sources.lazy(), today=dict.fromkeys(listeners, clock.today(zone_name))
-                ).collect()
+                now = clock.now()
+                today = {name: local_date(now, of_listener) for name, of_listener in zones.items()}
+                days = transforms.days(decided.lazy(), sources.lazy(), today=today).collect()
                 known = transaction.read(clean.Days).lazy()
                 to_write = transforms.changed_days(days.lazy(), known, "plays_hash").collect()["played_on"].to_list()
                 to_relate = transforms.changed_days(days.lazy(), known, "sources_hash").collect()["played_on"].to_list()
@@ -91,7 +93,7 @@ def build_plays_asset(*, zone_name: str, session_gap_minutes: int) -> dg.AssetsD
             metadata={
                 "dagster/row_count": plays_of_history,
                 "days_written": len(to_write),
-                "listeners": len(listeners),
+                "listeners": len(zones),
             },
             check_results=[dg.AssetCheckResult(check_name=BALANCE_CHECK, passed=True, metadata=balance)],
         )

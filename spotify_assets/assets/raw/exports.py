@@ -12,6 +12,7 @@ from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
 from spotify_assets.exports import Limits, find_exports
 from spotify_assets.lakehouse import Warehouse
+from spotify_assets.listeners import Household, HouseholdError
 from spotify_assets.schemas import raw
 
 TABLES = (
@@ -47,11 +48,12 @@ class ImportConfig(dg.Config):
     )
 
 
-def build_export_assets(*, listener: str, scratch_folder: Path) -> dg.AssetsDefinition:
+def build_export_assets(*, listener: str, household: Household, scratch_folder: Path) -> dg.AssetsDefinition:
     """The asset of the tables that privacy exports fill.
 
     Args:
         listener: Whose exports they are unless the run's config says otherwise.
+        household: Who may have exports.
         scratch_folder: Where zips are unpacked.
     """
 
@@ -76,6 +78,8 @@ def build_export_assets(*, listener: str, scratch_folder: Path) -> dg.AssetsDefi
             with warehouse.transaction() as transaction:
                 report = forget_import(transaction, config.forget_import_id)
         elif config.paths:
+            whose = config.listener or listener
+            _check_listener(household, whose)
             paths = [Path(path).expanduser() for path in config.paths]
             with progress.stage("find"):
                 found = find_exports(
@@ -85,9 +89,7 @@ def build_export_assets(*, listener: str, scratch_folder: Path) -> dg.AssetsDefi
                     on_progress=lambda done: progress.report("Unpacking and checking files", done),
                 )
             with found, warehouse.transaction() as transaction:
-                report = import_exports(
-                    transaction, found, listener=config.listener or listener, imported_at=imported_at
-                )
+                report = import_exports(transaction, found, listener=whose, imported_at=imported_at)
         problems = report.problems if report else []
         for problem in problems:
             context.log.warning(f"{problem.file}: {problem.message}")
@@ -117,6 +119,14 @@ def build_export_assets(*, listener: str, scratch_folder: Path) -> dg.AssetsDefi
             yield dg.MaterializeResult(asset_key=asset_key(table), metadata={"dagster/row_count": stored[table]})
 
     return streaming_history
+
+
+def _check_listener(household: Household, name: str) -> None:
+    """Raise dagster.Failure when the household does not have the name."""
+    try:
+        household.check(name)
+    except HouseholdError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
 def _content_version(warehouse: Warehouse) -> dg.DataVersion:
