@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +130,42 @@ def test_the_status_of_a_service_that_is_not_installed_says_how_to_install_it(tm
     result = run(tmp_path / "home", "status", configuration=tmp_path / "config")
     assert result.returncode == 1
     assert "service install" in result.stdout
+
+
+def run_command(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "spotify_assets", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore", **(environment or {})},
+        check=False,
+    )
+
+
+@pytest.fixture
+def service_manager(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `systemctl` (or `launchctl`) is a program that notes what it is asked."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("systemctl", "launchctl"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/asked.txt"\necho active; echo \'"PID" = 1;\'\n')
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return {"PATH": f"{programs}:/usr/bin:/bin", "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="speaks of systemctl")
+def test_install_enables_and_starts_the_service_and_uninstall_takes_it_away(
+    service_manager: dict[str, str], tmp_path: Path
+) -> None:
+    home = ("--home", str(tmp_path / "home"))
+    installed = run_command("service", "install", *home, environment=service_manager)
+    assert installed.returncode == 0, installed.stderr
+    (file,) = (tmp_path / "config" / "systemd" / "user").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    asked = (tmp_path / "asked.txt").read_text().splitlines()
+    assert asked[1:] == ["--user daemon-reload", f"--user enable {file.name}", f"--user restart {file.name}"]
+    uninstalled = run_command("service", "uninstall", *home, environment=service_manager)
+    assert uninstalled.returncode == 0, uninstalled.stderr
+    assert not file.exists()
+    assert f"--user disable --now {file.name}" in (tmp_path / "asked.txt").read_text()

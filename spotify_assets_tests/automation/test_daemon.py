@@ -59,6 +59,7 @@ def wait_until(is_reached: Callable[[], bool], process: subprocess.Popen[bytes],
         time.sleep(0.25)
 
 
+@pytest.mark.soak
 def test_a_zip_dropped_into_the_inbox_becomes_tables_without_a_hand(
     settings: Settings, daemon: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
