@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import dagster as dg
 import polars as pl
 
 from spotify_assets.assets.daily import CODE_VERSIONS
-from spotify_assets.assets.table_asset import IO_MANAGER_KEY
-from spotify_assets.automation.jobs import IMPORT_JOB
-from spotify_assets.automation.runs import Outcome, build_everything
+from spotify_assets.assets.raw.exports import TABLES as EXPORT_TABLES
+from spotify_assets.assets.table_asset import IO_MANAGER_KEY, asset_key
+from spotify_assets.automation.jobs import DAILY_JOB, IMPORT_JOB
+from spotify_assets.automation.runs import Outcome, build_everything, day_ranges
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse
@@ -103,15 +104,28 @@ class LivingHome:
             },
         )
 
-    def update_clean(self, **import_config: Any) -> dg.ExecuteInProcessResult:
-        """Import, and write the clean tables; the daily ones stay as they are."""
+    def update_plays(self, **import_config: Any) -> dg.ExecuteInProcessResult:
+        """Import, and write the plays with their days; all other tables stay as they are."""
+        tables = (*EXPORT_TABLES, clean.Plays, clean.PlaySources, clean.Days)
         return (
             self.definitions()
             .resolve_job_def(IMPORT_JOB)
             .execute_in_process(
-                {**_QUIET, "ops": {"streaming_history": {"config": import_config}}}, instance=self.instance
+                {**_QUIET, "ops": {"streaming_history": {"config": import_config}}},
+                instance=self.instance,
+                asset_selection=[asset_key(table) for table in tables],
             )
         )
+
+    def build_days(self, days: Iterable[date]) -> None:
+        """Build the daily tables of these days, as `build_everything` does."""
+        daily = self.definitions().resolve_job_def(DAILY_JOB)
+        for first, last in day_ranges(days):
+            tags = {
+                "dagster/asset_partition_range_start": first.isoformat(),
+                "dagster/asset_partition_range_end": last.isoformat(),
+            }
+            daily.execute_in_process(_QUIET, instance=self.instance, tags=tags)
 
     def build(self, **import_config: Any) -> Outcome:
         """Import, and build all that is due."""

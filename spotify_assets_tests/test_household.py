@@ -100,7 +100,7 @@ def test_nothing_is_stale_when_all_is_built_and_partitions_end_with_the_latest_t
 def test_an_import_for_somebody_else_is_refused_in_words(built: LivingHome, tmp_path: Path) -> None:
     export = write_export(tmp_path / "x.zip", ACROSS_MIDNIGHT, "G3")
     with pytest.raises(dg.Failure, match="does not name the listener 'Dan'; it names Ann, Bob, Cleo"):
-        built.update_clean(paths=[str(export)], listener="Dan")
+        built.update_plays(paths=[str(export)], listener="Dan")
     assert "Dan" not in built.table("raw.imports")["listener"].to_list()
 
 
@@ -110,7 +110,7 @@ def test_another_list_of_zones_makes_the_days_stale_from_the_move_on(tmp_path: P
         export = write_export(tmp_path / "cleo.zip", ACROSS_THE_MOVE, "G3")
         home.build(paths=[str(export)], listener="Cleo")
         stayed = replace(home, zones={**ZONES, "Cleo": "Europe/Berlin"})
-        stayed.update_clean()
+        stayed.update_plays()
         assert stayed.warehouse.stale_days()["played_on"].unique().sort().to_list() == [_march(1), _march(2)]
         stayed.build()
         listening = stayed.table("daily.listening").sort("played_on")
