@@ -150,12 +150,12 @@ class Lakehouse:
 
     Attributes:
         zones: Time zone of each listener, or dated zones; any other has the zone of "".
-        today: The date up to which days are made.
+        today: The date up to which days are made, of each listener or of all.
     """
 
     zones: Mapping[str, str | DatedZones] = field(default_factory=lambda: {"": "Europe/Berlin"})
     session_gap_minutes: int = 30
-    today: date = date(2021, 6, 20)
+    today: date | Mapping[str, date] = date(2021, 6, 20)
     history: pl.DataFrame = field(default_factory=lambda: history_frame([]))
     plays: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.Plays.polars_schema()))
     sources: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.PlaySources.polars_schema()))
@@ -198,7 +198,8 @@ class Lakehouse:
         """Write the days of clean.plays and clean.play_sources that changed; return those of clean.plays."""
         names, _, decided, sources = self.decide()
         listeners = self.history["listener"].unique().to_list()
-        days = plays.days(decided.lazy(), sources.lazy(), today=dict.fromkeys(listeners, self.today)).collect()
+        today = self.today if isinstance(self.today, Mapping) else dict.fromkeys(listeners, self.today)
+        days = plays.days(decided.lazy(), sources.lazy(), today=today).collect()
         days = days.select(self.days.columns)
         changed = plays.changed_days(days.lazy(), self.days.lazy(), "plays_hash").collect()["played_on"].to_list()
         related = plays.changed_days(days.lazy(), self.days.lazy(), "sources_hash").collect()["played_on"].to_list()
