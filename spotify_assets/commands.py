@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +18,7 @@ from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.instance import open_instance, prepare_home
 from spotify_assets.listeners import Household
+from spotify_assets.service import dagster_command
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
 
@@ -113,9 +113,7 @@ def serve_ui(settings: Settings, port: int) -> int:
     paths = prepare_home(settings)
     with open_instance(settings):
         pass
-    # Without -W Dagster greets with a warning that its own command is superseded by another of its commands.
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "--workspace", str(paths.dagster_workspace)]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command = dagster_command(paths, port)
     try:
         return subprocess.run(command, cwd=paths.home, env=settings.process_environment(), check=False).returncode
     except KeyboardInterrupt:

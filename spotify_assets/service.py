@@ -17,7 +17,7 @@ from typing import NoReturn
 import platformdirs
 
 from spotify_assets.instance import open_instance, prepare_home
-from spotify_assets.settings import Settings
+from spotify_assets.settings import HomePaths, Settings
 
 _NAME = "spotify-assets"
 _RESTART_SECONDS = 10
@@ -133,14 +133,20 @@ def run(settings: Settings, *, ui_port: int | None = None) -> NoReturn:
     paths = prepare_home(settings)
     with open_instance(settings):
         pass
-    # Each look of a sensor is a line at INFO: hundreds of megabytes a year where nothing rotates the log.
-    workspace = ["--workspace", str(paths.dagster_workspace), "--log-level", "warning"]
-    if ui_port is None:
-        command = [sys.executable, "-m", "dagster._daemon", "run", *workspace]
-    else:
-        command = [sys.executable, "-m", "dagster", "dev", *workspace, "--host", "127.0.0.1", "--port", str(ui_port)]
+    command = dagster_command(paths, ui_port)
     os.chdir(paths.home)
     os.execve(command[0], command, settings.process_environment())
+
+
+def dagster_command(paths: HomePaths, ui_port: int | None) -> list[str]:
+    """The command of Dagster's daemon on a home, with the UI when a port of 127.0.0.1 is given."""
+    # Without -W Dagster greets with a warning that its own command is superseded by another of its commands. Each look
+    # of a sensor is a line at INFO: hundreds of megabytes a year where nothing rotates the log.
+    python = [sys.executable, "-W", "ignore", "-m"]
+    options = ["--workspace", str(paths.dagster_workspace), "--log-level", "warning"]
+    if ui_port is None:
+        return [*python, "dagster._daemon", "run", *options]
+    return [*python, "dagster", "dev", *options, "--host", "127.0.0.1", "--port", str(ui_port)]
 
 
 def _suffix(settings: Settings) -> str:

@@ -113,6 +113,17 @@ def test_the_assets_are_these(settings: Settings) -> None:
     }
 
 
+def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(settings: Settings) -> None:
+    repository = build_definitions(settings).get_repository_def()
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"import_exports", "daily", "everything_due", "nightly"}
+    assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
+        "inbox": dg.DefaultSensorStatus.RUNNING,
+        "stale_days": dg.DefaultSensorStatus.RUNNING,
+    }
+    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly"}
+
+
 def test_an_asset_shows_the_columns_and_lineage_of_its_schema(settings: Settings) -> None:
     node = build_definitions(settings).resolve_asset_graph().get(dg.AssetKey(["daily", "listening"]))
     columns = node.metadata["dagster/column_schema"].schema.columns
