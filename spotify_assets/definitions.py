@@ -69,7 +69,7 @@ def build_definitions(
         **(resource_overrides or {}),
     }
 
-    partitions = daily_partitions(settings, household, resources["clock"].now())
+    partitions = daily_partitions(settings, resources["clock"].now())
 
     def rebuild() -> dg.Definitions:
         return build_definitions(settings, extra_assets=extra_assets, resource_overrides=resource_overrides)

@@ -117,14 +117,13 @@ def test_status_shows_the_household(told: Settings) -> None:
 def test_partition_keys_end_with_the_latest_today_of_the_household(
     told: Settings, now: datetime, last_day: str
 ) -> None:
-    partitions = daily_partitions(told, Household.of(told), now)
+    partitions = daily_partitions(told, now)
     with dg.partition_loading_context(effective_dt=now):
         assert partitions.get_last_partition_key() == last_day
 
 
 def test_partition_keys_follow_a_listener_who_moved(tmp_path: Path) -> None:
     settings = _told(settings_of(tmp_path), ANN.replace("America/New_York", "Asia/Tokyo"))
-    household = Household.of(settings)
     before, after = datetime(2021, 2, 27, 12, tzinfo=UTC), datetime(2021, 3, 2, 12, tzinfo=UTC)
-    assert daily_partitions(settings, household, before).timezone == "Europe/Berlin"
-    assert daily_partitions(settings, household, after).timezone == "Asia/Tokyo"
+    assert daily_partitions(settings, before).timezone == "Europe/Berlin"
+    assert daily_partitions(settings, after).timezone == "Asia/Tokyo"

@@ -217,9 +217,8 @@ def _code(draw: st.DrawFn) -> Step:
 
 def _lives(steps: int) -> st.SearchStrategy[list[Step]]:
     any_step = st.one_of(_import(), _import(), _setting(), _setting(), _forget(), _code())
-    return st.tuples(_import(), st.lists(any_step, min_size=steps, max_size=steps)).map(
-        lambda told: [told[0], *told[1]]
-    )
+    later = st.lists(any_step, min_size=steps - 1, max_size=steps - 1)
+    return st.builds(lambda first, others: [first, *others], _import(), later)
 
 
 def _any(examples: int, *, derandomize: bool = True) -> settings:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from spotify_assets.clock import Clock
 from spotify_assets.listeners import Household
 from spotify_assets.settings import Settings
 from spotify_assets.state import State
@@ -25,15 +26,19 @@ def _clock_in(zone_name: str, now: datetime) -> tuple[datetime, str]:
     return now.astimezone(ZoneInfo(zone_name)).replace(tzinfo=None), zone_name
 
 
-def daily_partitions(settings: Settings, household: Household, now: datetime) -> dg.DailyPartitionsDefinition:
+def daily_partitions(settings: Settings, now: datetime | None = None) -> dg.DailyPartitionsDefinition:
     """Keys are calendar labels, each listener's own local dates.
 
     Args:
-        settings: Tell where the first day with data is noted; without one the keys begin 30 days ago.
-        household: The keys end with the latest today of these listeners.
-        now: The instant, UTC.
+        settings: Of the home. The keys begin with its first day with data, or 30 days ago while there is none, and
+            end with the latest today of its listeners.
+        now: The instant, UTC; the clock's by default.
+
+    Raises:
+        HouseholdError: listeners.toml cannot be used.
     """
-    zone_name = foremost_zone(household, now)
+    now = now or Clock().now()
+    zone_name = foremost_zone(Household.of(settings), now)
     known = State(settings.paths.state_file).first_day() if settings.paths.state_file.exists() else None
     first = known or now.astimezone(ZoneInfo(zone_name)).date() - timedelta(days=DAYS_BEFORE_THE_FIRST_EXPORT)
     return dg.DailyPartitionsDefinition(start_date=first.isoformat(), timezone=zone_name, end_offset=1)
