@@ -136,7 +136,8 @@ class Household:
 def _read(file: Path) -> tuple[Listener, ...]:
     try:
         told = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        # A home that cannot be is for whoever needs the home to tell.
         return ()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise HouseholdError(f"{file} cannot be read: {error}. Nothing was changed; mend it, then try again.") from None

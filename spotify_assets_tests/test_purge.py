@@ -81,8 +81,9 @@ def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
         finished = import_paths(settings, [export])
         assert finished.outcome.is_success, finished.failure
     (home / "listeners.toml").write_text(
-        f'# Who lives here.\n[{OTHER}]\nzones = [\n  ["2020-01-01", "UTC"],\n]\n\n'
-        f'# {NAME} has moved.\n[{NAME}]\nmarket = "DE"\n\n[[{NAME}.zones]]\nsince = 2020-01-01\n'
+        f'# Who lives here.\n[[listener]]\nname = "{OTHER}"\nzones = "UTC"\n\n'
+        f'# {NAME} has moved.\n[[listener]]\nname = "{NAME}"\nmarket = "DE"\n'
+        'zones = "UTC; 2020-01-01 Europe/Berlin"\n'
     )
     (home / "logs").mkdir(exist_ok=True)
     (home / "logs" / "last-error.txt").write_text(f"failed on inbox/{NAME}/x.zip")
@@ -167,7 +168,7 @@ def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(ho
 
     assert places_that_tell(home, NAME) == set()
     assert rows_of_others(home) == before
-    assert f"[{OTHER}]" in (home / "listeners.toml").read_text()
+    assert f'name = "{OTHER}"' in (home / "listeners.toml").read_text()
     alone = settings_of(tmp_path / "alone", listener=OTHER, timezone="UTC")
     import_paths(alone, [home / "inbox" / OTHER / f"{OTHER}-0.zip"])
     for name in ("clean.tracks", "clean.albums", "clean.artists", "clean.calendar", "daily.artists"):

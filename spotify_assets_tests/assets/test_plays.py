@@ -18,7 +18,7 @@ def test_plays_are_made_some_whole_days_at_a_time(copy_of_demo_home: Path) -> No
     assigned = transforms.assign_rows(history, names.lazy()).collect()
     decided = (
         transforms.decide_plays(
-            history, assigned.lazy(), names.lazy(), zones={"demo": DEMO_ZONE}, session_gap_minutes=30
+            history, assigned.lazy(), names.lazy(), zones={"demo": [(None, DEMO_ZONE)]}, session_gap_minutes=30
         )
         .collect()
         .sort("played_on", "ended_at", "play_id")
