@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from spotify_assets.ahead import one_ahead
 from spotify_assets.arrow import FrameStream, frame_of
 from spotify_assets.exports import normalising
 from spotify_assets.exports.damaged import Scan, decode, readable_objects, scan
@@ -372,20 +371,7 @@ def read_history(
     for file in files:
         if file.kind not in HISTORY_KINDS:
             raise ValueError(f"{file.label} is not streaming history but {file.kind}")
-    return _one_ahead(_read_history(files, imported_at, on_progress))
-
-
-def _one_ahead(batches: Generator[HistoryBatch]) -> Iterator[HistoryBatch]:
-    """Make the next batch while the caller stores the last one: either work leaves a core idle half of the time."""
-    with closing(batches), ThreadPoolExecutor(1, thread_name_prefix="history") as thread:
-        upcoming = thread.submit(next, batches, None)
-        try:
-            while (batch := upcoming.result()) is not None:
-                upcoming = thread.submit(next, batches, None)
-                yield batch
-                del batch
-        finally:
-            wait([upcoming])
+    return one_ahead(_read_history(files, imported_at, on_progress))
 
 
 def _read_history(

@@ -20,7 +20,7 @@ from spotify_assets.lakehouse.errors import (
 from spotify_assets.lakehouse.io_manager import LakehouseIOManager
 from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
-from spotify_assets.lakehouse.lots import Lot, Lots
+from spotify_assets.lakehouse.lots import Lot, Lots, lot_number
 from spotify_assets.lakehouse.mirror import (
     LocalFolder,
     Manifest,
@@ -62,6 +62,7 @@ __all__ = [
     "connect",
     "current_session",
     "living_run",
+    "lot_number",
     "publish_if_changed",
     "published_sequence",
     "remove_leftovers",

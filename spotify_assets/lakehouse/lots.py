@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,7 @@ import duckdb
 import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.ahead import one_ahead
 from spotify_assets.lakehouse.transaction import read_table
 from spotify_assets.schemas import Table
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 
 ROWS_PER_LOT = 100_000
 """Ten years of plays with their names take half a gigabyte at once, and as much again while they are grouped."""
+
+
+def lot_number(rows_per_lot: int) -> pl.Expr:
+    """Number of the lot to which each row of a frame belongs that tells in `len` how many rows it stands for."""
+    return (pl.col("len").cum_sum() - pl.col("len")) // rows_per_lot
 
 
 class Lot(NamedTuple):
@@ -52,14 +59,17 @@ class Lots:
         self._rows_per_lot = rows_per_lot
 
     def __iter__(self) -> Iterator[Lot]:
+        with self._warehouse.get_connection() as connection, closing(one_ahead(self._read(connection))) as lots:
+            yield from lots
+
+    def _read(self, connection: duckdb.DuckDBPyConnection) -> Generator[Lot]:
         name = f"{self._table.layout.schema}: read"
-        with self._warehouse.get_connection() as connection:
+        with progress.stage(name):
+            stretches = self._stretches(connection)
+        for days in stretches:
             with progress.stage(name):
-                stretches = self._stretches(connection)
-            for days in stretches:
-                with progress.stage(name):
-                    rows = read_table(connection, self._table, self._columns, days=days, day_columns=self._day_columns)
-                yield Lot(*(days or (date.min, date.min)), rows.lazy())
+                rows = read_table(connection, self._table, self._columns, days=days, day_columns=self._day_columns)
+            yield Lot(*(days or (date.min, date.min)), rows.lazy())
 
     def _stretches(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[date, date] | None]:
         column = self._day_columns[0]
@@ -68,8 +78,8 @@ class Lots:
         if counts.is_empty():
             return [self._days]
         first, last = self._days or (counts[column][0], counts[column][-1])
-        lot = (pl.col("len").cum_sum() - pl.col("len")) // self._rows_per_lot
-        starts = counts.group_by(lot.alias("lot"), maintain_order=True).agg(pl.col(column).first())[column].to_list()
+        lot = lot_number(self._rows_per_lot).alias("lot")
+        starts = counts.group_by(lot, maintain_order=True).agg(pl.col(column).first())[column].to_list()
         starts[0] = first
         ends = [start - timedelta(days=1) for start in starts[1:]] + [last]
         return list(zip(starts, ends, strict=True))

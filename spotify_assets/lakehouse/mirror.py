@@ -25,7 +25,7 @@ import duckdb
 import polars as pl
 
 from spotify_assets.arrow import frame_of
-from spotify_assets.lakehouse.definition import Catalog, duckdb_type, quoted, select, sql_name
+from spotify_assets.lakehouse.definition import Catalog, duckdb_type, quoted, select, set_up, sql_name
 from spotify_assets.lakehouse.publishing import published_sequence, sync_folder
 from spotify_assets.lakehouse.reading import open_snapshot, snapshot_file
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
@@ -379,7 +379,7 @@ def _made(connection: duckdb.DuckDBPyConnection, parts: list[_Part]) -> Iterator
                     free.append(cursor)
 
             for cursor in cursors:
-                cursor.execute("SET TimeZone = 'UTC'; SET produce_arrow_string_view = true").fetchall()
+                set_up(cursor)
             waiting: deque[Future[list[tuple[_Part, _Made | None]]]] = deque()
             try:
                 for lot in lots:

@@ -11,7 +11,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from spotify_assets.arrow import frame_of
-from spotify_assets.lakehouse.definition import quoted
+from spotify_assets.lakehouse.definition import quoted, set_up
 from spotify_assets.lakehouse.errors import NothingPublished, UnknownTable
 from spotify_assets.settings import HomePaths
 
@@ -49,7 +49,7 @@ def scan_table(home: Path, name: str) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         # Polars may ask from another thread, and a connection serves one at a time.
         with connection.cursor() as cursor:
-            cursor.execute("SET TimeZone = 'UTC'; SET produce_arrow_string_view = true").fetchall()
+            set_up(cursor)
             chosen = ", ".join(quoted(column) for column in columns) if columns else "*"
             limit = f" LIMIT {row_limit}" if row_limit is not None and predicate is None else ""
             frame = frame_of(cursor.sql(f"SELECT {chosen} {source}{limit}"))
@@ -83,7 +83,7 @@ def open_snapshot(file: Path) -> duckdb.DuckDBPyConnection:
     """A read-only connection to one snapshot. All of a process must open it alike, or DuckDB refuses."""
     connection = duckdb.connect(str(file), read_only=True)
     try:
-        connection.execute("SET TimeZone = 'UTC'; SET produce_arrow_string_view = true").fetchall()
+        set_up(connection)
     except BaseException:
         connection.close()
         raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -19,6 +20,7 @@ from spotify_assets.lakehouse.definition import (
     create,
     quoted,
     select,
+    set_up,
     sql_name,
 )
 from spotify_assets.lakehouse.errors import WriteRefused
@@ -124,6 +126,13 @@ class Transaction:
             distinct=distinct,
             catalog=self._catalog,
         )
+
+    @contextmanager
+    def committed(self) -> Iterator[Callable[..., pl.DataFrame]]:
+        """`read_table` beside this transaction, for another thread: sees nothing of what the transaction wrote."""
+        with self.connection.cursor() as cursor:
+            set_up(cursor)
+            yield partial(read_table, cursor, catalog=Catalog(cursor))
 
     def maximum(self, table: type[Table] | str, column: str) -> Any:
         """The largest value of a column; None for a table without rows."""

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse import session as sessions
-from spotify_assets.lakehouse.definition import Catalog, sql_name
+from spotify_assets.lakehouse.definition import Catalog, set_up, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.transaction import Transaction, read_table
@@ -272,8 +272,7 @@ class Warehouse(DuckDBResource):
             time.sleep(pause_seconds)
             pause_seconds = min(pause_seconds * 1.5, 0.2)
         try:
-            # Without a zone DuckDB answers in the machine's; string views spare Polars a copy of every text.
-            connection.execute("SET TimeZone = 'UTC'; SET produce_arrow_string_view = true").fetchall()
+            set_up(connection)
         except BaseException:
             connection.close()
             raise

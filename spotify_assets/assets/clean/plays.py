@@ -1,14 +1,16 @@
 """clean.plays, clean.play_sources and clean.days: one step, because they are one decision."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 
 import dagster as dg
 import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.ahead import one_ahead
 from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
-from spotify_assets.lakehouse import Transaction, Warehouse
+from spotify_assets.lakehouse import Transaction, Warehouse, lot_number
 from spotify_assets.listeners import Household
 from spotify_assets.schemas import clean, raw
 from spotify_assets.transforms import plays as transforms
@@ -81,7 +83,8 @@ def build_plays_asset(*, household: Household, session_gap_minutes: int) -> dg.A
                 del decided
                 changed = changed.sort("played_on", "ended_at", "play_id")
             with progress.stage("plays: write"):
-                transaction.replace_days(clean.Plays, full_rows(transaction, changed, names), to_write)
+                with closing(one_ahead(full_rows(transaction, changed, names))) as frames:
+                    transaction.replace_days(clean.Plays, frames, to_write)
                 changed_sources = sources.filter(pl.col("played_on").is_in(to_relate))
                 transaction.replace_days(clean.PlaySources, changed_sources, to_relate)
                 if not days.equals(known.collect()):
@@ -108,22 +111,24 @@ def build_plays_asset(*, household: Household, session_gap_minutes: int) -> dg.A
 
 def full_rows(
     transaction: Transaction, changed: pl.DataFrame, names: pl.DataFrame, plays_per_chunk: int = PLAYS_PER_CHUNK
-) -> Iterator[pl.DataFrame]:
-    """clean.plays for decided plays in the order of their days: some whole days at a time, at least one."""
+) -> Generator[pl.DataFrame]:
+    """clean.plays for decided plays in the order of their days: some whole days at a time, at least one.
+
+    May be made in another thread than the one that writes: the rows of exports are read as they were committed.
+    """
     days_in_order = changed.group_by("played_on", maintain_order=True).len()
-    days_in_order = days_in_order.with_columns(chunk=(pl.col("len").cum_sum() - pl.col("len")) // plays_per_chunk)
+    days_in_order = days_in_order.with_columns(chunk=lot_number(plays_per_chunk))
     written = 0
-    for rows_of_chunk in days_in_order.group_by("chunk", maintain_order=True).agg(pl.col("len").sum())["len"]:
-        plays = changed.slice(written, rows_of_chunk)
-        told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
-        rows = transaction.read(
-            raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts between ? and ?", parameters=told
-        )
-        assembled = transforms.assemble_plays(plays.lazy(), rows.lazy(), names.lazy())
-        del rows
-        yield assembled.select(clean.Plays.column_names()).collect().sort("ended_at", "play_id")
-        written += plays.height
-        progress.report("Writing plays", written, changed.height)
+    with transaction.committed() as read:
+        for rows_of_chunk in days_in_order.group_by("chunk", maintain_order=True).agg(pl.col("len").sum())["len"]:
+            plays = changed.slice(written, rows_of_chunk)
+            told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
+            rows = read(raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts between ? and ?", parameters=told)
+            assembled = transforms.assemble_plays(plays.lazy(), rows.lazy(), names.lazy())
+            del rows
+            yield assembled.select(clean.Plays.column_names()).collect().sort("ended_at", "play_id")
+            written += plays.height
+            progress.report("Writing plays", written, changed.height)
 
 
 def _balance(transaction: Transaction, rows_of_exports: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,13 +11,16 @@ import polars as pl
 
 from spotify_assets import progress
 from spotify_assets.exports import READER_VERSION, ExportFile, FileReport, Found, Problem, read_history, read_library
-from spotify_assets.lakehouse import Transaction
+from spotify_assets.lakehouse import Transaction, lot_number
 from spotify_assets.schemas import Table, raw
 from spotify_assets.transforms import streaming_history
 
 _HISTORY_KINDS = ("extended", "basic")
 _LIBRARY_TABLES: dict[str, type[Table]] = {"library": raw.LibraryItems, "playlists": raw.LibraryPlaylistItems}
 _ROW_TABLES: tuple[type[Table], ...] = (raw.StreamingHistory, *_LIBRARY_TABLES.values())
+
+ROWS_PER_MATCH = 200_000
+"""A million rows and what is decided of them take 0.7 GB at once."""
 
 
 @dataclass
@@ -76,10 +79,20 @@ def _next_number(transaction: Transaction, table: type[Table], column: str) -> i
     return 1 if highest is None else highest + 1
 
 
-def import_exports(transaction: Transaction, found: Found, *, listener: str, imported_at: datetime) -> ImportReport:
+def import_exports(
+    transaction: Transaction,
+    found: Found,
+    *,
+    listener: str,
+    imported_at: datetime,
+    rows_per_match: int = ROWS_PER_MATCH,
+) -> ImportReport:
     """Take in what `find_exports` found.
 
     Files known by sha256 are not read again: their rows are known, and the ledger says so.
+
+    Args:
+        rows_per_match: Rows of an export that are matched with what is stored at once, at least those of a day.
 
     Raises:
         dagster.Failure: The sums of a file do not balance; the transaction is then rolled back.
@@ -106,7 +119,7 @@ def import_exports(transaction: Transaction, found: Found, *, listener: str, imp
         else:
             to_read.append(file)
 
-    context = _Import(transaction, listener, report.import_id, imported_at, file_ids, report)
+    context = _Import(transaction, listener, report.import_id, imported_at, file_ids, report, rows_per_match)
     context.take_history([file for file in to_read if file.kind in _HISTORY_KINDS])
     context.take_libraries([file for file in to_read if file.kind in _LIBRARY_TABLES])
     _set_snapshots(report.files, found.files, file_ids)
@@ -185,6 +198,7 @@ class _Import:
     imported_at: datetime
     file_ids: dict[str, int]
     report: ImportReport
+    rows_per_match: int
 
     def take_history(self, files: list[ExportFile]) -> None:
         """Store the history of each export in turn and match it with what is stored."""
@@ -201,7 +215,6 @@ class _Import:
 
     def _take_export(self, files: list[ExportFile], on_progress: Any) -> None:
         first_row_id = next_row_id = _next_number(self.transaction, raw.StreamingHistory, "row_id")
-        told: list[pl.DataFrame] = []
         reports = []
         file_id = pl.col("file_number").replace_strict(
             {number: self.file_ids[file.sha256] for number, file in enumerate(files)}, return_dtype=pl.Int64
@@ -219,35 +232,60 @@ class _Import:
             next_row_id += rows.height
             with progress.stage("store"):
                 self.transaction.append(raw.StreamingHistory, rows.select(raw.StreamingHistory.column_names()))
-            told.append(rows.select("file_id", "row_number", *streaming_history.STORED_COLUMNS))
             self._reject(batch.rejected.with_columns(file_id=file_id), files)
             reports.extend(batch.reports)
-        incoming = pl.concat(told) if told else None
-        new_rows: dict[int, int] = {}
-        known_rows: dict[int, int] = {}
-        if incoming is not None and incoming.height:
-            with progress.stage("match"):
-                decisions = self._match(incoming, first_row_id)
-            counted = decisions.group_by("file_id").agg(new=pl.col("is_new").sum(), rows=pl.len())
-            new_rows = dict(counted.select("file_id", "new").iter_rows())
-            known_rows = {id_: rows - new_rows[id_] for id_, rows in counted.select("file_id", "rows").iter_rows()}
+        with progress.stage("match"):
+            matched = self._match(first_row_id)
         for file_report in reports:
             id_ = self.file_ids[file_report.file.sha256]
             self.report.problems.extend(file_report.problems)
             if _is_unread(file_report):
                 continue
-            self._record(file_report, rows_new=new_rows.get(id_, 0), rows_known=known_rows.get(id_, 0))
+            rows_new, rows_known = matched.get(id_, (0, 0))
+            self._record(file_report, rows_new=rows_new, rows_known=rows_known)
 
-    def _match(self, incoming: pl.DataFrame, first_row_id: int) -> pl.DataFrame:
-        """Decide which of the rows just stored were known, take those out again, and note who told what."""
-        span = incoming.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
+    def _match(self, first_row_id: int) -> dict[int, tuple[int, int]]:
+        """Decide which of the rows just stored were known, take those out again, and note who told what.
+
+        Rows are only ever known by rows of the same instant, so that a stretch of time can be matched by itself: all
+        of a large export at once took more memory than anything else.
+
+        Returns:
+            Rows that are new and rows that were known, by file_id.
+        """
+        counts: dict[int, tuple[int, int]] = {}
+        just_stored = self.transaction.read(
+            raw.StreamingHistory, ["file_id", "ts"], where="row_id >= ?", parameters=(first_row_id,)
+        )
+        self._forget_told(raw.StreamingHistory, just_stored.select(pl.col("file_id").unique()))
+        days = just_stored.group_by(day=pl.col("ts").dt.date()).len().sort("day")
+        del just_stored
+        stretches = days.group_by(lot_number(self.rows_per_match).alias("lot"), maintain_order=True)
+        for _, first, last in stretches.agg(first=pl.col("day").min(), last=pl.col("day").max()).rows():
+            decisions = self._match_stretch(first_row_id, first, last)
+            counted = decisions.group_by("file_id").agg(new=pl.col("is_new").sum(), rows=pl.len())
+            for file_id, new, rows in counted.iter_rows():
+                rows_new, rows_known = counts.get(file_id, (0, 0))
+                counts[file_id] = (rows_new + new, rows_known + rows - new)
+        return counts
+
+    def _match_stretch(self, first_row_id: int, first: date, last: date) -> pl.DataFrame:
+        """As `_match`, for rows of the days (UTC) from `first` to `last`: file_id and is_new of each of them."""
+        span = (datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC))
+        incoming = self.transaction.read(
+            raw.StreamingHistory,
+            ["file_id", "row_number", *streaming_history.STORED_COLUMNS],
+            where="row_id >= ? and ts between ? and ?",
+            parameters=(first_row_id, *span),
+        )
         stored = self.transaction.read(
             raw.StreamingHistory,
             streaming_history.STORED_COLUMNS,
             where="listener = ? and row_id < ? and ts between ? and ?",
             parameters=(self.listener, first_row_id, *span),
         )
-        decisions = streaming_history.match_export(incoming, stored).join(
+        # The order in which a database hands its rows over must not decide which of two equal rows is the new one.
+        decisions = streaming_history.match_export(incoming.sort("row_id"), stored.sort("row_id")).join(
             incoming.select("row_id", "file_id", "row_number"), on="row_id"
         )
         self.transaction.delete_rows(raw.StreamingHistory, decisions.filter(~pl.col("is_new")).select("row_id"))
@@ -257,15 +295,19 @@ class _Import:
             on=["row_id"],
         )
         self._tell(raw.StreamingHistory, decisions.select("file_id", "row_number", row_id="told_row_id"))
-        return decisions
+        return decisions.select("file_id", "is_new")
 
     def _tell(self, table: type[Table], told: pl.DataFrame) -> None:
-        """Note that files told rows; what an earlier reading of the same file noted is replaced."""
-        name = pl.lit(table.qualified_name()).alias("source_table")
+        """Note that files told rows."""
         # Two rows of a file that say nothing new may both be known by one stored row.
         told = told.sort("row_number").unique(["file_id", "row_id"], keep="first", maintain_order=True)
-        self.transaction.delete_rows(raw.ToldRows, told.select(pl.col("file_id").unique()).with_columns(name))
+        name = pl.lit(table.qualified_name()).alias("source_table")
         self.transaction.append(raw.ToldRows, told.with_columns(name).select(raw.ToldRows.column_names()))
+
+    def _forget_told(self, table: type[Table], file_ids: pl.DataFrame) -> None:
+        """Forget what an earlier reading of the same files noted."""
+        name = pl.lit(table.qualified_name()).alias("source_table")
+        self.transaction.delete_rows(raw.ToldRows, file_ids.with_columns(name))
 
     def _reject(self, rejected: pl.DataFrame, files: list[ExportFile]) -> None:
         if rejected.is_empty():
@@ -334,6 +376,7 @@ class _Import:
             )
             new = matched.filter("is_new")
             self.transaction.append(table, new.select(table.column_names()))
+            self._forget_told(table, matched.select(pl.col("file_id").unique()))
             self._tell(table, matched.select("file_id", "row_number", "row_id"))
             self._reject(library.rejected.with_columns(file_id=pl.lit(file_id, dtype=pl.Int64)), [file])
             self._record(library.report, rows_new=new.height, rows_known=matched.height - new.height)
