@@ -63,6 +63,7 @@ def successor(warehouse: Warehouse, log: Callable[[str], None] | None = None) ->
     """
     paths = warehouse.paths
     with warehouse.exclusively(log):
+        warehouse.close()
         if warehouse.is_open:
             # Two instances of DuckDB in one process would each believe to be alone with the file.
             raise RuntimeError("the warehouse cannot be replaced while this process has it open")

@@ -46,32 +46,40 @@ class LakehouseIOManager(ConfigurableIOManager):
         if obj is None:
             return
         table = _table_of(context.asset_key.path)
-        frame = _collected(obj, table)
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
+        frames = _frames(obj, table)
+        if len(keys) <= _DETAILED_PARTITIONS:
+            frames = pl.concat(frames)
         with progress.stage(f"{table.layout.schema}: write"):
-            self._store(context, table, frame)
+            self._store(context, table, keys, frames)
 
-    def _store(self, context: OutputContext, table: type[Table], frame: pl.DataFrame) -> None:
+    def _store(
+        self,
+        context: OutputContext,
+        table: type[Table],
+        keys: list[str],
+        frames: pl.DataFrame | Iterator[pl.DataFrame],
+    ) -> None:
         self.warehouse.begin()
         started = time.monotonic()
         name = table.qualified_name()
-        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
         with self.warehouse.transaction() as transaction:
             if keys:
                 days = [_day(key, name) for key in keys]
                 is_gapless = (days[-1] - days[0]).days + 1 == len(days)
-                transaction.replace_days(table, frame, (days[0], days[-1]) if is_gapless else days)
+                written = transaction.replace_days(table, frames, (days[0], days[-1]) if is_gapless else days)
                 if name in self.warehouse.code_versions:
                     for first, last in _stretches(days):
                         transaction.record_day_versions(table, first, last)
             else:
-                transaction.replace(table, frame)
+                written = transaction.replace(table, frames)
             rows = transaction.execute(f'SELECT count(*) FROM "{table.layout.schema}"."{table.layout.table}"')[0][0]
         seconds = time.monotonic() - started
         if len(keys) > _DETAILED_PARTITIONS:
-            context.log.info(f"{name}: {frame.height:,} rows of {len(keys):,} days written in {seconds:.1f} s")
-        context.add_output_metadata(self._metadata(table, keys, frame, rows, seconds))
+            context.log.info(f"{name}: {written:,} rows of {len(keys):,} days written in {seconds:.1f} s")
+        context.add_output_metadata(self._metadata(table, keys, written, rows, seconds))
         if 1 < len(keys) <= _DETAILED_PARTITIONS:
-            self._count_partitions(context, table, keys, frame)
+            self._count_partitions(context, table, keys, frames)
 
     def load_input(self, context: InputContext) -> pl.DataFrame | pl.LazyFrame | Lots:
         table = _table_of(context.asset_key.path)
@@ -101,15 +109,13 @@ class LakehouseIOManager(ConfigurableIOManager):
             )
         return frame.lazy() if wanted is pl.LazyFrame else frame
 
-    def _metadata(
-        self, table: type[Table], keys: list[str], frame: pl.DataFrame, rows: int, seconds: float
-    ) -> dict[str, Any]:
+    def _metadata(self, table: type[Table], keys: list[str], written: int, rows: int, seconds: float) -> dict[str, Any]:
         metadata: dict[str, Any] = {"dagster/row_count": rows}
         if len(keys) == 1:
-            metadata["dagster/partition_row_count"] = frame.height
+            metadata["dagster/partition_row_count"] = written
         if len(keys) <= _DETAILED_PARTITIONS:
             metadata["dagster/table_name"] = table.qualified_name()
-            metadata["rows_written"] = frame.height
+            metadata["rows_written"] = written
             metadata["seconds"] = round(seconds, 3)
             metadata["dagster/uri"] = self.warehouse.paths.published_file.as_uri()
             metadata["dagster/column_schema"] = MetadataValue.table_schema(column_schema(table))
@@ -133,13 +139,13 @@ def _table_of(path: Sequence[str]) -> type[Table]:
     return table_named(".".join(path))
 
 
-def _collected(obj: Any, table: type[Table]) -> pl.DataFrame:
+def _frames(obj: Any, table: type[Table]) -> Iterator[pl.DataFrame]:
     if isinstance(obj, pl.LazyFrame):
-        return obj.collect()
+        return iter([obj.collect()])
     if isinstance(obj, pl.DataFrame):
-        return obj
+        return iter([obj])
     if isinstance(obj, Iterator):
-        return pl.concat(obj)
+        return obj
     raise WriteRefused(
         f"{table.qualified_name()} was not written: its asset returned {type(obj).__name__}; return a polars "
         "DataFrame, a LazyFrame or an iterator of DataFrames, or None when the asset has written the table itself"

@@ -101,6 +101,9 @@ class MirrorTarget(Protocol):
     def commit_manifest(self, manifest: Manifest) -> None:
         """Write the manifest, last of all, and let the new version show."""
 
+    def remove_old_versions(self) -> None:
+        """Remove the versions that are not kept any longer: a run may have been killed before it could."""
+
 
 @dataclass(frozen=True)
 class MirrorReport:
@@ -127,6 +130,7 @@ class LocalFolder:
         self._folder = folder
         self._versions_kept = max(versions_kept, 1)
         self._unfinished: Path | None = None
+        self._unsynced: list[Path] = []
 
     def read_manifest(self) -> Manifest | None:
         current = self._current()
@@ -144,7 +148,7 @@ class LocalFolder:
         target.parent.mkdir(parents=True, exist_ok=True)
         # All versions share the bytes of a file: make it hard to change them in place.
         source.chmod(0o444)
-        _sync_file(source)
+        self._unsynced.append(target)
         try:
             # Never written in place, which would change every version that has a link to the file.
             source.replace(target)
@@ -152,7 +156,6 @@ class LocalFolder:
             beside = target.with_name(f".{target.name}")
             shutil.copyfile(source, beside)
             beside.chmod(0o444)
-            _sync_file(beside)
             beside.replace(target)
 
     def drop_keys(self, keys: Iterable[str]) -> None:
@@ -167,6 +170,9 @@ class LocalFolder:
 
     def commit_manifest(self, manifest: Manifest) -> None:
         unfinished = self._version()
+        # Not file by file while they come: a thousand times the disk would be waited for, with the processors idle.
+        while self._unsynced:
+            _sync_file(self._unsynced.pop())
         file = unfinished / _MANIFEST
         file.unlink(missing_ok=True)
         file.write_text(manifest.to_json())
@@ -180,7 +186,10 @@ class LocalFolder:
         link.symlink_to(finished.relative_to(self._folder))
         link.replace(self._folder / "current")
         sync_folder(self._folder)
-        numbers = [number for number in self._version_numbers() if number != int(finished.name)]
+
+    def remove_old_versions(self) -> None:
+        current = self._current()
+        numbers = [number for number in self._version_numbers() if current is None or number != int(current.name)]
         for number in numbers[self._versions_kept - 1 :]:
             shutil.rmtree(self._folder / "versions" / str(number), ignore_errors=True)
 
@@ -260,6 +269,7 @@ def update_mirror(
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         is_complete = manifest is not None and not parts and not obsolete
         if is_complete and old.snapshot_sequence == sequence and old.tables == described:
+            target.remove_old_versions()
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
@@ -335,6 +345,7 @@ def _write(
     if removed:
         target.drop_keys(sorted(removed))
     target.commit_manifest(Manifest(sequence, files, described))
+    target.remove_old_versions()
     return MirrorReport(
         files=len(files),
         size_bytes=sum(file.size_bytes for file in files.values()),

@@ -73,7 +73,11 @@ def publish_if_changed(
             raise RuntimeError("publishing while this process has the warehouse open")
         with warehouse.get_connection(log) as connection:
             sequence = last_change(connection)
-            if sequence == 0 or sequence == published_sequence(paths):
+            if sequence == 0:
+                return None
+            if sequence == published_sequence(paths):
+                # A run may have been killed before it could.
+                _remove_old_snapshots(paths, paths.published_file.resolve(), warehouse.snapshots_kept)
                 return None
             try:
                 tables_published = _write_published(connection, warehouse, sequence, published_at)
@@ -82,6 +86,7 @@ def publish_if_changed(
                 has_gaps = compaction.is_worth_it(connection, warehouse.compaction_free_bytes)
             except duckdb.Error as error:
                 raise _failed(paths, error) from error
+        warehouse.close()
         if _size(paths.warehouse_file.with_name(paths.warehouse_file.name + ".wal")):
             raise PublicationFailed(
                 f"{paths.published_file} was not renewed: the warehouse still has a write-ahead log after its "
@@ -226,7 +231,7 @@ def _switch(
 
 def _remove_old_snapshots(paths: HomePaths, current: Path, kept: int) -> None:
     others = [
-        folder for folder in paths.snapshots_folder.iterdir() if folder.name.isdecimal() and folder != current.parent
+        folder for folder in paths.snapshots_folder.glob("*") if folder.name.isdecimal() and folder != current.parent
     ]
     others.sort(key=lambda folder: int(folder.name), reverse=True)
     for folder in others[kept - 1 :]:

@@ -173,6 +173,7 @@ def remove_everything(warehouse: Warehouse) -> None:
     """Remove warehouse, snapshots, published file and mirror; the caller holds the run lock."""
     paths = warehouse.paths
     with warehouse.exclusively():
+        warehouse.close()
         paths.published_file.unlink(missing_ok=True)
         for folder in (paths.snapshots_folder, paths.mirror_folder):
             if folder.exists():

@@ -95,6 +95,7 @@ class RunSession:
             with progress.stage("mirror"):
                 self.mirror_report = self._mirror()
         finally:
+            self._warehouse.close()
             if self._has_begun:
                 self._has_begun = False
                 self._lock.release()

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from spotify_assets.arrow import FrameStream, frame_of
+from spotify_assets.arrow import FrameStream, frame_of, in_row_groups
 from spotify_assets.lakehouse import staleness
 from spotify_assets.lakehouse.definition import (
     Catalog,
@@ -141,15 +141,15 @@ class Transaction:
             return None
         return self.execute(f"SELECT max({quoted(column)}) FROM {sql_name(table)}")[0][0]
 
-    def append(self, table: type[Table] | str, frame: pl.DataFrame) -> int:
-        """Add rows; returns how many.
+    def append(self, table: type[Table] | str, frames: pl.DataFrame | Iterable[pl.DataFrame]) -> int:
+        """Add rows, a frame or frames one after the other; returns how many.
 
         Raises:
             WriteRefused: The rows do not fit the schema. Whether a key is stored already is not looked at.
         """
         table = as_table(table)
         with self._writing(table):
-            return self._insert(table, frame)
+            return sum(self._insert(table, frame) for frame in _one_by_one(frames))
 
     def replace(self, table: type[Table] | str, frame: pl.DataFrame) -> int:
         """Let `frame` be the whole table; returns its number of rows. Columns may have changed their type.
@@ -190,7 +190,7 @@ class Transaction:
         """
         table = as_table(table)
         day_column = _day_columns(table)[0]
-        remaining = iter([frames] if isinstance(frames, pl.DataFrame) else frames)
+        remaining = _one_by_one(frames)
         with self._writing(table):
             first = next(remaining, None)
             if first is not None:
@@ -203,15 +203,17 @@ class Transaction:
             self._run(f"DELETE FROM {sql_name(table)} WHERE {condition}")
             if first is None:
                 return 0
+            shared = _SharedDays(day_column, first)
             rows = self._insert(table, first, is_checked=True)
-            chunks = 1
             del first
             for frame in remaining:
                 frame = self._checked(table, frame)
                 _refuse_other_days(table, frame, day_column, days)
+                shared.note(frame)
                 rows += self._insert(table, frame, is_checked=True)
-                chunks += 1
-            if chunks > 1:
+            if day_column in table.primary_key() and shared.are_known:
+                self._refuse_repeated_keys(table, _on_days(day_column, sorted(shared.days)))
+            elif shared.frames > 1:
                 self._refuse_repeated_keys(table, condition)
             return rows
 
@@ -373,7 +375,7 @@ class Transaction:
     def _refuse_repeated_keys(self, table: type[Table], condition: str) -> None:
         """The check of each frame cannot see a key that two frames share."""
         key = ", ".join(quoted(name) for name in table.primary_key())
-        if not key:
+        if not key or condition == "false":
             return
         repeated = self.connection.execute(
             f"SELECT count(*) FROM (SELECT {key} FROM {sql_name(table)} WHERE {condition} GROUP BY ALL "
@@ -440,6 +442,29 @@ def _largest(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> int:
     if not Catalog(connection).columns(table):
         return 0
     return connection.execute(f"SELECT coalesce(max(sequence), 0) FROM {sql_name(table)}").fetchall()[0][0]
+
+
+class _SharedDays:
+    """The days of which several frames have rows, as long as the frames come in the order of their days."""
+
+    def __init__(self, day_column: str, first: pl.DataFrame) -> None:
+        self.frames = 1
+        self.days: set[date] = set()
+        self.are_known = True
+        self._day_column = day_column
+        self._last = first[day_column].max()
+
+    def note(self, frame: pl.DataFrame) -> None:
+        days = frame[self._day_column]
+        self.frames += 1
+        self.are_known &= days.min() >= self._last
+        if days.min() == self._last:
+            self.days.add(days.min())
+        self._last = days.max()
+
+
+def _one_by_one(frames: pl.DataFrame | Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    return iter([frames]) if isinstance(frames, pl.DataFrame) else in_row_groups(frames)
 
 
 def _day_columns(table: type[Table], named: Sequence[str] = ()) -> list[str]:

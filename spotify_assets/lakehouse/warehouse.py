@@ -39,6 +39,7 @@ _DISK_FAULTS = ("No space left", "File too large", "Could not write", "Could not
 
 _gates: dict[Path, threading.RLock] = {}
 _open_connections: dict[Path, int] = {}
+_kept_open: dict[Path, tuple[duckdb.DuckDBPyConnection, FileLock]] = {}
 _gates_guard = threading.Lock()
 
 
@@ -128,6 +129,9 @@ class Warehouse(DuckDBResource):
     def get_connection(self, on_wait: Callable[[str], None] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the warehouse, its time zone UTC, closed at the end in any case.
 
+        A session that has begun keeps the file itself open until it ends: each opening costs as much as a small
+        table, each closing a checkpoint.
+
         Raises:
             LockTimeout: Another process had the warehouse open for longer than `lock_timeout_seconds`.
             LakehouseError: The file cannot be opened.
@@ -136,17 +140,39 @@ class Warehouse(DuckDBResource):
         deadline = time.monotonic() + self.lock_timeout_seconds
         path = self.paths.warehouse_file
         with self.exclusively(on_wait):
-            if not self.is_open:
+            if not self.is_open and path not in _kept_open:
                 # What DuckDB spilled and a killed process could not clear away.
                 shutil.rmtree(self.paths.spill_folder, ignore_errors=True)
                 compaction.remove_unfinished(self.paths)
             connection = self._connect(path, deadline, on_wait)
             _open_connections[path] = _open_connections.get(path, 0) + 1
             try:
+                self._keep_open()
                 yield connection
+            except BaseException:
+                # After some errors DuckDB refuses everything until the file is opened anew.
+                self.close()
+                raise
             finally:
                 _open_connections[path] -= 1
                 connection.close()
+
+    def _keep_open(self) -> None:
+        path = self.paths.warehouse_file
+        session = sessions.current_session(self.paths.home)
+        if path in _kept_open or session is None or not session.has_begun:
+            return
+        lock = FileLock(self.paths.warehouse_lock_file)
+        lock.acquire(self.lock_timeout_seconds)
+        # Not a cursor: DuckDB 2.0 closes those with the connection that they are of.
+        _kept_open[path] = (duckdb.connect(str(path), config=self.configuration()), lock)
+
+    def close(self) -> None:
+        """Close the file that a session keeps open between its transactions, so that others can open or copy it."""
+        if kept := _kept_open.pop(self.paths.warehouse_file, None):
+            connection, lock = kept
+            connection.close()
+            lock.release()
 
     @contextmanager
     def exclusively(self, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
+from spotify_assets.arrow import ROW_GROUP_ROWS
 from spotify_assets.lakehouse import Warehouse
 from spotify_assets.schemas import Layout, Table
 from spotify_assets.schemas.table import count, day, instant, text, whole_number
@@ -81,6 +82,13 @@ def readings(days: list[date], level: int = 1, gauge: str = "north") -> pl.DataF
         # Counts for the day before by the local calendar, although its instant lies on the next UTC date.
         rows.append((gauge, noon + timedelta(hours=13), each, level + 1, "late"))
     return pl.DataFrame(rows, schema=Readings.polars_schema(), orient="row")
+
+
+def row_groups_of_readings(day: date, level: int = 1) -> pl.DataFrame:
+    """The readings of so many gauges on one day that DuckDB writes them apart from all others."""
+    gauges = pl.DataFrame({"number": range(ROW_GROUP_ROWS)})
+    crossed = readings([day], level).join(gauges, how="cross")
+    return crossed.with_columns(gauge=pl.format("gauge {}", "number")).drop("number")
 
 
 def raw_readings(first: int, rows: int, at: datetime = datetime(2024, 1, 31, 22, tzinfo=UTC)) -> pl.DataFrame:

@@ -139,6 +139,15 @@ def test_old_versions_are_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in versions.iterdir()) == ["3", "4"]
 
 
+def test_an_old_version_that_a_killed_update_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    warehouse = warehouse_in(tmp_path, mirror_versions_kept=1)
+    update(warehouse, fill)
+    versions = warehouse.paths.mirror_folder / "versions"
+    (versions / "0" / "example").mkdir(parents=True)
+    assert update(warehouse) is None
+    assert [path.name for path in versions.iterdir()] == ["1"]
+
+
 def test_a_file_that_somebody_deleted_is_made_again(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path)
     update(warehouse, fill)

@@ -210,6 +210,36 @@ def test_only_so_many_snapshots_are_kept_and_always_the_newest(tmp_path: Path) -
     assert sorted(path.name for path in warehouse.paths.snapshots_folder.iterdir()) == ["3", "4", "5"]
 
 
+def test_a_snapshot_that_a_killed_session_left_is_removed_by_the_next(
+    tmp_path: Path,
+) -> None:
+    warehouse = warehouse_in(tmp_path, snapshots_kept=3)
+    for number in range(3):
+        publish(warehouse, number)
+    (warehouse.paths.snapshots_folder / "0").mkdir()
+    assert publish_if_changed(warehouse, published_at=AT, log=print) is None
+    assert sorted(path.name for path in warehouse.paths.snapshots_folder.iterdir()) == ["1", "2", "3"]
+
+
+def test_the_file_stays_open_for_a_session_and_is_closed_at_its_end(tmp_path: Path) -> None:
+    warehouse = warehouse_in(tmp_path)
+
+    def others_can_open_it() -> bool:
+        code = "import duckdb, sys; duckdb.connect(sys.argv[1], read_only=True)"
+        command = [sys.executable, "-c", code, str(warehouse.paths.warehouse_file)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    with run_session(warehouse, purpose="a test") as session:
+        session.begin()
+        append(warehouse, 0)
+        assert not others_can_open_it()
+        warehouse.close()
+        assert others_can_open_it()
+        append(warehouse, 1)
+    assert others_can_open_it()
+    assert published_rows(tmp_path) == 2
+
+
 def test_an_open_reader_keeps_its_snapshot_and_a_second_connect_sees_the_new_one(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path)
     publish(warehouse, 0)

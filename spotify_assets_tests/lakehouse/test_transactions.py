@@ -25,6 +25,7 @@ from spotify_assets_tests.lakehouse.example import (
     days_between,
     raw_readings,
     readings,
+    row_groups_of_readings,
     warehouse_in,
 )
 
@@ -91,7 +92,7 @@ def test_a_later_chunk_that_is_refused_takes_the_earlier_ones_back(tmp_path: Pat
     warehouse = warehouse_in(tmp_path)
     with warehouse.transaction() as transaction:
         transaction.replace_days(Readings, readings(JANUARY), WINDOW)
-    chunks = (readings(JANUARY[:10], 5), readings([date(2024, 2, 1)], 5))
+    chunks = (row_groups_of_readings(JANUARY[0], 5), readings([date(2024, 2, 1)], 5))
     with pytest.raises(WriteRefused), warehouse.transaction() as transaction:
         transaction.replace_days(Readings, iter(chunks), WINDOW)
     assert warehouse.read(Readings)["level"].max() == 2
@@ -109,7 +110,9 @@ def test_a_refused_write_cannot_be_swallowed_and_half_committed(tmp_path: Path) 
 def test_a_key_that_two_chunks_share_is_refused(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path)
     with pytest.raises(WriteRefused, match="not unique for 2 keys"), warehouse.transaction() as transaction:
-        transaction.replace_days(Readings, [readings(JANUARY[:1]), readings(JANUARY[:1])], WINDOW)
+        transaction.replace_days(
+            Readings, [row_groups_of_readings(JANUARY[0]), readings(JANUARY[:1], gauge="gauge 7")], WINDOW
+        )
     assert warehouse.read(Readings).is_empty()
 
 

@@ -1,6 +1,6 @@
 """One partition per local day. Each asset filters and groups clean.plays; a range of days is one run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -141,7 +141,7 @@ def _checked(table: type[Table], frames: list[pl.DataFrame], balance: checks.Bal
             allow_retries=False,
         )
     return dg.MaterializeResult(
-        value=iter(frames),
+        value=_handed_over(frames),
         check_results=[
             dg.AssetCheckResult(
                 check_name=CHECK_NAME,
@@ -150,3 +150,10 @@ def _checked(table: type[Table], frames: list[pl.DataFrame], balance: checks.Bal
             )
         ],
     )
+
+
+def _handed_over(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The frames in their order, each held by nobody else: ten years of them take a quarter of a gigabyte."""
+    frames.reverse()
+    while frames:
+        yield frames.pop()

@@ -1,7 +1,7 @@
 """One import, whole or not at all: match, store, tell the ledger, check the sums."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -10,7 +10,16 @@ import dagster as dg
 import polars as pl
 
 from spotify_assets import progress
-from spotify_assets.exports import READER_VERSION, ExportFile, FileReport, Found, Problem, read_history, read_library
+from spotify_assets.exports import (
+    READER_VERSION,
+    ExportFile,
+    FileReport,
+    Found,
+    HistoryBatch,
+    Problem,
+    read_history,
+    read_library,
+)
 from spotify_assets.lakehouse import Transaction, lot_number
 from spotify_assets.schemas import Table, raw
 from spotify_assets.transforms import streaming_history
@@ -214,26 +223,11 @@ class _Import:
             read_bytes += sum(file.size_bytes for file in of_export)
 
     def _take_export(self, files: list[ExportFile], on_progress: Any) -> None:
-        first_row_id = next_row_id = _next_number(self.transaction, raw.StreamingHistory, "row_id")
-        reports = []
-        file_id = pl.col("file_number").replace_strict(
-            {number: self.file_ids[file.sha256] for number, file in enumerate(files)}, return_dtype=pl.Int64
-        )
+        first_row_id = _next_number(self.transaction, raw.StreamingHistory, "row_id")
+        reports: list[FileReport] = []
         batches = read_history(files, imported_at=self.imported_at, on_progress=on_progress)
-        for batch in progress.staged("parse", batches):
-            rows = batch.rows.with_columns(
-                listener=pl.lit(self.listener),
-                import_id=pl.lit(self.import_id, dtype=pl.Int64),
-                file_id=file_id,
-                row_id=pl.int_range(next_row_id, next_row_id + pl.len(), dtype=pl.Int64),
-                occurrence=pl.lit(1, dtype=pl.Int64),
-                says=streaming_history.says(),
-            )
-            next_row_id += rows.height
-            with progress.stage("store"):
-                self.transaction.append(raw.StreamingHistory, rows.select(raw.StreamingHistory.column_names()))
-            self._reject(batch.rejected.with_columns(file_id=file_id), files)
-            reports.extend(batch.reports)
+        with progress.stage("store"):
+            self.transaction.append(raw.StreamingHistory, self._rows(batches, files, first_row_id, reports))
         with progress.stage("match"):
             matched = self._match(first_row_id)
         for file_report in reports:
@@ -243,6 +237,32 @@ class _Import:
                 continue
             rows_new, rows_known = matched.get(id_, (0, 0))
             self._record(file_report, rows_new=rows_new, rows_known=rows_known)
+
+    def _rows(
+        self,
+        batches: Iterator[HistoryBatch],
+        files: list[ExportFile],
+        first_row_id: int,
+        reports: list[FileReport],
+    ) -> Iterator[pl.DataFrame]:
+        """Rows of raw.streaming_history; stores the rejected ones and extends `reports` on the way."""
+        file_id = pl.col("file_number").replace_strict(
+            {number: self.file_ids[file.sha256] for number, file in enumerate(files)}, return_dtype=pl.Int64
+        )
+        next_row_id = first_row_id
+        for batch in progress.staged("parse", batches):
+            reports.extend(batch.reports)
+            self._reject(batch.rejected.with_columns(file_id=file_id), files)
+            rows = batch.rows.with_columns(
+                listener=pl.lit(self.listener),
+                import_id=pl.lit(self.import_id, dtype=pl.Int64),
+                file_id=file_id,
+                row_id=pl.int_range(next_row_id, next_row_id + pl.len(), dtype=pl.Int64),
+                occurrence=pl.lit(1, dtype=pl.Int64),
+                says=streaming_history.says(),
+            )
+            next_row_id += rows.height
+            yield rows.select(raw.StreamingHistory.column_names())
 
     def _match(self, first_row_id: int) -> dict[int, tuple[int, int]]:
         """Decide which of the rows just stored were known, take those out again, and note who told what.
