@@ -1,7 +1,8 @@
 """The schedule that closes yesterday.
 
-It closes nobody's day by name: it builds every listener's days up to their own today, and all that is stale. Where three
-o'clock finds somebody's day not over, the plays still to come make it stale again, for the sensor or the next night.
+It closes nobody's day by name: it builds every listener's days up to their own today, and all that is stale. Where
+three o'clock finds somebody's day not over, the plays still to come make it stale again, for the sensor or the next
+night.
 """
 
 from datetime import UTC, datetime, timedelta
