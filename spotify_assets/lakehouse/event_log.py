@@ -127,6 +127,9 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
 
     def _set_up(self, base_dir: str) -> None:
         super().__init__(base_dir, self._inst_data)
+        # Left by the stock log, and by this one before it kept these events in the index shard, where they stand too.
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path_for_shard(RUNLESS_RUN_ID)}{suffix}").unlink(missing_ok=True)
         self._is_set_up = True
 
     @classmethod
