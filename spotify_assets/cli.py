@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spotify_assets.settings import Settings
+# Nothing of ours is imported at the top: `--help` and each press of Tab would wait for it.
+if TYPE_CHECKING:
+    from spotify_assets.settings import Settings
 
 _log_folder: Path | None = None
 
@@ -39,7 +41,26 @@ ListenerOption = Annotated[
 ]
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(version("spotify_assets"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 def _settings(home: Path | None = None, listener: str | None = None) -> Settings:
+    from spotify_assets.settings import Settings
+
     named: dict[str, Any] = {"home": home, "listener": listener}
     return _use(Settings(**{name: value for name, value in named.items() if value is not None}))
 
@@ -106,6 +127,7 @@ def purge(
     """Remove a person from everywhere: tables, snapshots, mirror, inbox, Dagster's history. Nothing brings it back."""
     from spotify_assets import console
     from spotify_assets.commands import plan_purge, purge_listener
+    from spotify_assets.settings import Settings
 
     settings = _settings(home)
     name = Settings(home=settings.home, listener=listener).listener
@@ -210,6 +232,8 @@ def demo(
 
 
 def _demo_settings(home: Path | None) -> Settings:
+    from spotify_assets.settings import Settings
+
     settings = Settings()
     if home is None and "home" not in settings.model_fields_set:
         home = Path.cwd() / ".demo"
@@ -220,12 +244,14 @@ def _demo_settings(home: Path | None) -> Settings:
 
 def main() -> None:
     """Run the command line; whatever goes wrong is told in words."""
-    from spotify_assets import console
-
     try:
         app()
     except KeyboardInterrupt:
+        from spotify_assets import console
+
         console.complain("Stopped. What was committed is kept; run the command again for the rest.")
         sys.exit(130)
     except Exception as error:
+        from spotify_assets import console
+
         sys.exit(console.explain(error, _log_folder))

@@ -328,6 +328,7 @@ def show_status(settings: Settings) -> None:
     """Where the lakehouse is, what it holds, what is stale, and when what ran last and runs next."""
     from spotify_assets.automation.overview import look_at
     from spotify_assets.clock import Clock
+    from spotify_assets.instance import outdated_configuration_hint
 
     now = Clock().now()
     overview = look_at(settings, now)
@@ -345,6 +346,8 @@ def show_status(settings: Settings) -> None:
         _add_published(table, settings, overview.published, now)
     _add_stale(table, overview)
     _add_runs(table, settings, overview, now)
+    if overview.is_configuration_outdated:
+        table.add_row("dagster.yaml", Text(outdated_configuration_hint(paths)))
     _out.print(table)
 
 

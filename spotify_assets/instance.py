@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
@@ -19,6 +22,20 @@ load_from:
       location_name: spotify_assets
 """
 
+_MARK = "# Newer versions of spotify-assets renew this file unless you edit it. What follows was written with sha256"
+
+# Those that were written before the files bore the mark. None is ever added: a file with the mark tells by itself.
+_UNMARKED_CONFIGURATIONS = frozenset(
+    {
+        "c88b3100a267b56300f2eea655e184fdc535b9507b166387bb72b5af2af8d52d",
+        "05b605ee56dd043515dca41d85ea272e92d9f1192187c7497bdd6df26c7740ec",
+        "6cb7ac576b77f646ea5258318a6996c93712d7e50afdd26c36b094a7a944a049",
+        "da197a334dc7328f9915a726adc515992984e9364288c87c7b170da98124a903",
+        "7166454e889a34f7418fbbd5db95c326a0c3c0db8bb4fb8799ca9f9ac053d0d7",
+        "1079071ee336002ab2d8e3ca0ca627e35629432a0b1c3f6ae7951515c5ea4dba",
+        "3cca65f449ac7ea21f533f36485ad9eed744d702f490696138d0473f7b3f5c72",
+    }
+)
 
 PROCESS_TAG = "spotify_assets/process"
 """Tag of a run: the process that executes it, as it stands in `state.sqlite`. A run's own entry there begins only when
@@ -30,7 +47,9 @@ class HomeNotWritable(Exception):
 
 
 def prepare_home(settings: Settings) -> HomePaths:
-    """Make the home folder and the configuration of its Dagster instance; nothing that exists is touched.
+    """Make the home folder and the configuration of its Dagster instance; nothing of a person's is touched.
+
+    A dagster.yaml that another version of ours wrote is renewed, one that was edited stays as it is.
 
     Raises:
         HomeNotWritable: The folder cannot be made or written to.
@@ -39,9 +58,7 @@ def prepare_home(settings: Settings) -> HomePaths:
     try:
         for folder in (paths.home, paths.dagster_folder, paths.inbox_folder(settings.listener)):
             folder.mkdir(parents=True, exist_ok=True)
-        if not paths.dagster_configuration.exists():
-            shipped = resources.files("spotify_assets").joinpath("dagster.yaml")
-            paths.dagster_configuration.write_text(shipped.read_text())
+        _renew_configuration(paths.dagster_configuration)
         paths.dagster_workspace.write_text(_WORKSPACE)
         probe = paths.home / ".writable"
         probe.touch()
@@ -52,6 +69,61 @@ def prepare_home(settings: Settings) -> HomePaths:
             "Make it writable, or name another one with --home or SPOTIFY_ASSETS_HOME."
         ) from error
     return paths
+
+
+def is_configuration_outdated(paths: HomePaths) -> bool:
+    """Whether the home's dagster.yaml was edited and is not that of this version, so that it misses what is new."""
+    try:
+        written = paths.dagster_configuration.read_bytes()
+    except FileNotFoundError:
+        return False
+    return not _is_as_written(written) and _first_line(written) != _first_line(_shipped_configuration())
+
+
+def outdated_configuration_hint(paths: HomePaths) -> str:
+    """What a person is told who edited a dagster.yaml that is outdated by now."""
+    return (
+        f"{paths.dagster_configuration} was edited and is kept as it is; it misses what this version would write. To "
+        "get that too, move the file away: the next start writes a new one, in which you can make your changes again."
+    )
+
+
+def _renew_configuration(file: Path) -> None:
+    shipped = _shipped_configuration()
+    if file.exists():
+        written = file.read_bytes()
+        if written == shipped or not _is_as_written(written):
+            return
+    # A process that reads the file meanwhile, and one that is killed here, find one version or the other.
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as new:
+            new.write(shipped)
+            new.flush()
+            os.fsync(new.fileno())
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _shipped_configuration() -> bytes:
+    text = resources.files("spotify_assets").joinpath("dagster.yaml").read_bytes()
+    return _mark_of(text) + text
+
+
+def _mark_of(text: bytes) -> bytes:
+    return f"{_MARK} {hashlib.sha256(text).hexdigest()}.\n".encode()
+
+
+def _first_line(text: bytes) -> bytes:
+    return text.partition(b"\n")[0]
+
+
+def _is_as_written(written: bytes) -> bool:
+    """Whether some version of ours wrote the file, and nobody has edited it since."""
+    mark, end_of_line, text = written.partition(b"\n")
+    is_marked = mark + end_of_line == _mark_of(text)
+    return is_marked or hashlib.sha256(written).hexdigest() in _UNMARKED_CONFIGURATIONS
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:

@@ -6,6 +6,7 @@ Linux has systemd's user manager, macOS has launchd. What either of them starts 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import plistlib
 import subprocess
@@ -16,7 +17,12 @@ from typing import NoReturn
 
 import platformdirs
 
-from spotify_assets.instance import open_instance, prepare_home
+from spotify_assets.instance import (
+    is_configuration_outdated,
+    open_instance,
+    outdated_configuration_hint,
+    prepare_home,
+)
 from spotify_assets.settings import HomePaths, Settings
 
 _NAME = "spotify-assets"
@@ -133,6 +139,8 @@ def run(settings: Settings, *, ui_port: int | None = None) -> NoReturn:
     paths = prepare_home(settings)
     with open_instance(settings):
         pass
+    if is_configuration_outdated(paths):
+        logging.getLogger("spotify_assets").warning(outdated_configuration_hint(paths))
     command = dagster_command(paths, ui_port)
     os.chdir(paths.home)
     os.execve(command[0], command, settings.process_environment())

@@ -71,6 +71,7 @@ class LivingHome:
         zones: What listeners.toml tells of each listener's zones.
         now: What the clock shows.
         code_versions: Versions of the daily tables.
+        timezone: The zone of the settings.
     """
 
     folder: Path
@@ -79,10 +80,11 @@ class LivingHome:
     now: datetime
     session_gap_minutes: int = 30
     code_versions: Mapping[str, str] = field(default_factory=lambda: dict(CODE_VERSIONS))
+    timezone: str = "Europe/Berlin"
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.folder, timezone="Europe/Berlin", session_gap_minutes=self.session_gap_minutes)
+        return Settings(home=self.folder, timezone=self.timezone, session_gap_minutes=self.session_gap_minutes)
 
     @property
     def warehouse(self) -> Warehouse:

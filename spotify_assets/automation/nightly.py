@@ -1,4 +1,9 @@
-"""The schedule that closes yesterday."""
+"""The schedule that closes yesterday.
+
+It closes nobody's day by name: it builds every listener's days up to their own today, and all that is stale. Where
+three o'clock finds somebody's day not over, the plays still to come make it stale again, for the sensor or the next
+night.
+"""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -24,10 +29,10 @@ def next_night(now: datetime, zone_name: str) -> datetime:
 
 
 def build_nightly_schedule(zone_name: str, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Every night at three in the listener's zone.
+    """Every night at three, one for the whole household.
 
     Args:
-        zone_name: IANA time zone.
+        zone_name: IANA time zone of the settings.
         job: The job `nightly`.
     """
 

@@ -12,6 +12,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from spotify_assets.automation.jobs import INBOX_SENSOR, NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR
 from spotify_assets.automation.nightly import next_night
 from spotify_assets.automation.run_history import last_runs
+from spotify_assets.instance import is_configuration_outdated
 from spotify_assets.settings import Settings
 from spotify_assets.state import Published, StaleDay, State, is_held
 
@@ -49,6 +50,7 @@ class Overview:
         is_daemon_alive: Whether that was just now.
         next_night: When the nightly schedule is due, in the listener's zone; None when it is switched off.
         switched_off: Names of our sensors and schedule that someone switched off.
+        is_configuration_outdated: Whether dagster.yaml was edited and misses what this version would write.
     """
 
     published: Published | None = None
@@ -59,6 +61,7 @@ class Overview:
     is_daemon_alive: bool = False
     next_night: datetime | None = None
     switched_off: list[str] = field(default_factory=list)
+    is_configuration_outdated: bool = False
 
 
 def look_at(settings: Settings, now: datetime) -> Overview:
@@ -96,6 +99,7 @@ def look_at(settings: Settings, now: datetime) -> Overview:
             is_daemon_alive=seen_at is not None and now - seen_at < _SILENCE_OF_THE_DEAD,
             next_night=None if NIGHTLY_SCHEDULE in switched_off else night,
             switched_off=sorted(set(switched_off)),
+            is_configuration_outdated=is_configuration_outdated(paths),
         )
 
 

@@ -6,34 +6,38 @@ Here belongs how tables are stored, published and read, whatever they are about.
 
 from __future__ import annotations
 
-from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
-from spotify_assets.lakehouse.errors import (
-    LakehouseError,
-    LockTimeout,
-    NoSession,
-    NothingPublished,
-    PublicationFailed,
-    UnknownTable,
-    WriteFailed,
-    WriteRefused,
-)
-from spotify_assets.lakehouse.io_manager import LakehouseIOManager
-from spotify_assets.lakehouse.leftovers import remove_leftovers
-from spotify_assets.lakehouse.locks import FileLock
-from spotify_assets.lakehouse.lots import Lot, Lots, lot_number
-from spotify_assets.lakehouse.mirror import (
-    LocalFolder,
-    Manifest,
-    MirrorFile,
-    MirrorReport,
-    MirrorTarget,
-    update_mirror,
-)
-from spotify_assets.lakehouse.publishing import Publication, publish_if_changed, published_sequence
-from spotify_assets.lakehouse.reading import connect, scan_table
-from spotify_assets.lakehouse.session import RunSession, current_session, living_run, run_session
-from spotify_assets.lakehouse.transaction import Transaction
-from spotify_assets.lakehouse.warehouse import Warehouse
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
+    from spotify_assets.lakehouse.errors import (
+        LakehouseError,
+        LockTimeout,
+        NoSession,
+        NothingPublished,
+        PublicationFailed,
+        UnknownTable,
+        WriteFailed,
+        WriteRefused,
+    )
+    from spotify_assets.lakehouse.io_manager import LakehouseIOManager
+    from spotify_assets.lakehouse.leftovers import remove_leftovers
+    from spotify_assets.lakehouse.locks import FileLock
+    from spotify_assets.lakehouse.lots import Lot, Lots, lot_number
+    from spotify_assets.lakehouse.mirror import (
+        LocalFolder,
+        Manifest,
+        MirrorFile,
+        MirrorReport,
+        MirrorTarget,
+        update_mirror,
+    )
+    from spotify_assets.lakehouse.publishing import Publication, publish_if_changed, published_sequence
+    from spotify_assets.lakehouse.reading import connect, scan_table
+    from spotify_assets.lakehouse.session import RunSession, current_session, living_run, run_session
+    from spotify_assets.lakehouse.transaction import Transaction
+    from spotify_assets.lakehouse.warehouse import Warehouse
 
 __all__ = [
     "FileLock",
@@ -70,3 +74,42 @@ __all__ = [
     "scan_table",
     "update_mirror",
 ]
+
+# Each name is loaded when it is asked for. Every process that opens the home's Dagster instance loads this package,
+# because dagster.yaml names the event log in it: with all of Polars and DuckDB that cost `status` half of its time.
+_NAMES_OF_MODULES = {
+    "dagster_metadata": ("column_lineage", "column_schema"),
+    "errors": (
+        "LakehouseError",
+        "LockTimeout",
+        "NoSession",
+        "NothingPublished",
+        "PublicationFailed",
+        "UnknownTable",
+        "WriteFailed",
+        "WriteRefused",
+    ),
+    "io_manager": ("LakehouseIOManager",),
+    "leftovers": ("remove_leftovers",),
+    "locks": ("FileLock",),
+    "lots": ("Lot", "Lots", "lot_number"),
+    "mirror": ("LocalFolder", "Manifest", "MirrorFile", "MirrorReport", "MirrorTarget", "update_mirror"),
+    "publishing": ("Publication", "publish_if_changed", "published_sequence"),
+    "reading": ("connect", "scan_table"),
+    "session": ("RunSession", "current_session", "living_run", "run_session"),
+    "transaction": ("Transaction",),
+    "warehouse": ("Warehouse",),
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

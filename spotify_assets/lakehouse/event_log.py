@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import sqlalchemy
 from dagster import DagsterInstance, Field, StringSource
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
-from dagster._core.events import ASSET_EVENTS
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
+from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
@@ -61,6 +62,7 @@ _INSERT_EVENT = """
 """
 _STATEMENTS = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
 _REVISION = "SELECT version_num FROM alembic_version"
+_RUNLESS_EVENTS = f"CREATE TEMP VIEW event_logs AS SELECT * FROM main.event_logs WHERE run_id = '{RUNLESS_RUN_ID}'"
 _INSERT_TAG = "INSERT INTO asset_event_tags (event_id, asset_key, key, value, event_timestamp) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -98,6 +100,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
       may take the last moments of the history, and leaves no damaged file (https://sqlite.org/pragma.html#pragma_synchronous).
     * Where a range is planned by one event, so are its checks: the table of their executions then has one row for a
       check and run, which the evaluation fills in, and none for each partition. The page of a check shows one line.
+    * Events without a run stand in the index shard only.
 
     In `dagster.yaml`:
 
@@ -124,6 +127,9 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
 
     def _set_up(self, base_dir: str) -> None:
         super().__init__(base_dir, self._inst_data)
+        # Left by the stock log, and by this one before it kept these events in the index shard, where they stand too.
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path_for_shard(RUNLESS_RUN_ID)}{suffix}").unlink(missing_ok=True)
         self._is_set_up = True
 
     @classmethod
@@ -141,6 +147,24 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
         if not self._is_set_up:
             self._set_up(str(Path(instance.root_directory) / "history" / "runs"))
         super().register_instance(instance)
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event; one without a run in the index shard only.
+
+        The daemon reports such events for every asset, the UI when somebody wipes one. The stock way also gives them a
+        shard of the name `.db`: a hidden file, which its own `wipe` and its migrations never find.
+        """
+        if event.run_id != RUNLESS_RUN_ID:
+            super().store_event(event)
+            return
+        kind = event.dagster_event_type if event.is_dagster_event else None
+        with self.index_connection() as index:
+            event_id = index.execute(self.prepare_insert_event(event)).inserted_primary_key[0]
+            if kind in ASSET_EVENTS:
+                self._store_asset_event_tags(index, [event], [event_id])
+                self._store_asset_event(index, event, event_id)
+        if kind in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store a batch: asset events of one run together, anything else the stock way."""
@@ -221,8 +245,21 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
 
     @contextmanager
     def _transaction(self, shard: str) -> Iterator[Connection]:
+        if shard == RUNLESS_RUN_ID:
+            with self._runless_events() as connection:
+                yield connection
+            return
         with self._engine(shard).connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def _runless_events(self) -> Iterator[Connection]:
+        """What reads as the shard of the events without a run, and cannot be written to."""
+        engine = self._new_engine(INDEX_SHARD_NAME, NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(_RUNLESS_EVENTS)
+            yield connection
+        engine.dispose()
 
     def _engine(self, shard: str) -> Engine:
         path = Path(self.path_for_shard(shard))
@@ -319,6 +356,7 @@ def _is_of_asset_events_of_one_run(events: Sequence[EventLogEntry]) -> bool:
             for event in events
         )
         and len({event.run_id for event in events}) == 1
+        and events[0].run_id != RUNLESS_RUN_ID
     )
 
 

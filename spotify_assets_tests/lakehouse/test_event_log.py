@@ -21,6 +21,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     AssetObservationData,
@@ -29,6 +30,7 @@ from dagster._core.events import (
     StepMaterializationData,
 )
 from dagster._core.events.log import EventLogEntry
+from dagster._core.instance import RUNLESS_RUN_ID
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
@@ -435,6 +437,79 @@ def test_however_events_are_cut_into_batches_the_tables_are_those_of_the_stock_l
             batched.store_event_batch(entries[begin:end])
     batched.dispose()
     assert dump(folder) == dump_of_stock
+
+
+FRESHNESS = FreshnessStateChange(
+    key=dg.AssetKey("whole"),
+    new_state=FreshnessState.NOT_APPLICABLE,
+    previous_state=FreshnessState.UNKNOWN,
+    state_change_timestamp=1.0,
+)
+
+
+def live_without_runs(instance: dg.DagsterInstance) -> None:
+    """What the freshness daemon, the UI and a person report about assets."""
+    for event in (
+        FRESHNESS,
+        dg.AssetMaterialization("whole", tags={"dagster/data_version": "abc"}),
+        dg.AssetObservation("whole"),
+        dg.AssetCheckEvaluation(asset_key=dg.AssetKey("whole"), check_name="is_whole", passed=True),
+    ):
+        instance._report_runless_asset_event(event)
+    # Nothing is forgotten by it, so that all that was said can be compared.
+    instance.wipe_assets([dg.AssetKey("elsewhere")])
+
+
+def told_without_runs(instance: dg.DagsterInstance) -> dict[str, Any]:
+    kinds = (DagsterEventType.ASSET_CHECK_EVALUATION, DagsterEventType.ASSET_WIPED, DagsterEventType.RUN_START)
+    asked = ("asset keys", "asset records", "fetched materializations", "event tags", "evaluated checks")
+    of_kinds = [instance.get_event_records(dg.EventRecordsFilter(kind)) for kind in kinds]
+    return {
+        **{question: QUESTIONS[question](instance) for question in asked},
+        "by kind": [[plain(record.event_log_entry) for record in of_kind] for of_kind in of_kinds],
+        "freshness": instance.get_freshness_state_records([dg.AssetKey("whole")])[dg.AssetKey("whole")].freshness_state,
+        "logs": [plain(event) for event in instance.event_log_storage.get_logs_for_run(RUNLESS_RUN_ID)],
+    }
+
+
+def shards(home: Path) -> set[str]:
+    return {path.name for path in (home / "history" / "runs").iterdir() if path.suffix != ".db-shm"}
+
+
+def test_events_without_a_run_make_no_shard_of_their_own(tmp_path: Path) -> None:
+    with opened(tmp_path / "stock", STOCK) as stock, opened(tmp_path / "batched") as batched:
+        for instance in (stock, batched):
+            live_without_runs(instance)
+        expected = told_without_runs(stock)
+        assert all(expected.values()) and len(expected["logs"]) == 5
+        assert told_without_runs(batched) == expected
+    assert ".db" in shards(tmp_path / "stock")
+    assert shards(tmp_path / "batched") == {"index.db"}
+
+
+def test_the_shard_without_a_name_that_the_stock_log_left_is_removed_and_its_events_stay(tmp_path: Path) -> None:
+    with opened(tmp_path, STOCK) as stock:
+        stock.report_runless_asset_event(dg.AssetMaterialization("whole"))
+        left = [plain(event) for event in stock.event_log_storage.get_logs_for_run(RUNLESS_RUN_ID)]
+    assert ".db" in shards(tmp_path)
+    with opened(tmp_path) as batched:
+        assert [plain(event) for event in batched.event_log_storage.get_logs_for_run(RUNLESS_RUN_ID)] == left
+    assert shards(tmp_path) == {"index.db"}
+
+
+def test_a_question_about_events_without_a_run_makes_no_shard(tmp_path: Path) -> None:
+    with opened(tmp_path) as instance:
+        assert instance.event_log_storage.get_logs_for_run(RUNLESS_RUN_ID) == []
+        assert instance.get_event_records(dg.EventRecordsFilter(DagsterEventType.RUN_START)) == []
+    assert shards(tmp_path) == {"index.db"}
+
+
+def test_a_batch_of_events_without_a_run_is_stored_like_them(tmp_path: Path) -> None:
+    batch = materializations(RUNLESS_RUN_ID, 3)
+    with opened(tmp_path) as instance:
+        instance.event_log_storage.store_event_batch(batch)
+        assert instance.event_log_storage.get_logs_for_run(RUNLESS_RUN_ID) == batch
+    assert shards(tmp_path) == {"index.db"}
 
 
 def materializations(run_id: str, count: int) -> list[EventLogEntry]:
