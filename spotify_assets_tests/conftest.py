@@ -64,8 +64,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for each in figures:
         terminalreporter.write_line(f"{each['what']:{width}}  {each['figure']}")
     if config.getoption("--soak-share") == 1.0:
-        SOAK_FIGURES.parent.mkdir(exist_ok=True)
-        SOAK_FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+        # One soak at a time may be run: the figures of the others stay.
+        known = {each["what"]: each for each in _stored_figures()}
+        known |= {each["what"]: each for each in figures}
+        SOAK_FIGURES.write_text(json.dumps(list(known.values()), indent=1, ensure_ascii=False) + "\n")
+
+
+def _stored_figures() -> list[dict[str, str]]:
+    return json.loads(SOAK_FIGURES.read_text()) if SOAK_FIGURES.exists() else []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -157,7 +157,7 @@ def test_packages_give_the_same_lakehouse_in_any_order(plays: list[TruePlay], tm
     basic = write_basic_history(plays[third:], tmp_path / "basic.zip")
     targets = [older.target, newer.target, basic.target]
     homes = []
-    for number, order in enumerate(([0, 1, 2], [2, 1, 0], [1, 0, 2])):
+    for number, order in enumerate(([0, 1, 2], [2, 1, 0])):
         settings = settings_of(tmp_path / f"home-{number}")
         for index in order:
             assert import_paths(settings, [targets[index]]).outcome.is_success

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import dataframely as dy
@@ -80,12 +81,18 @@ class Table(dy.Schema):
     @classmethod
     def polars_schema(cls) -> pl.Schema:
         """Column names and Polars types, in the declared order."""
-        return pl.Schema({name: column.dtype for name, column in cls.columns().items()})
+        return _polars_schema(cls)
 
     @classmethod
     def sources_of(cls, column: str) -> tuple[str, ...]:
         """Columns (`schema.table.column`) that `column` is made from."""
         return (cls.columns()[column].metadata or {}).get("sources", ())
+
+
+@cache
+def _polars_schema(table: type[Table]) -> pl.Schema:
+    # Asked for a thousand times in the smallest import, and dataframely walks the class each time.
+    return pl.Schema({name: column.dtype for name, column in table.columns().items()})
 
 
 def tables() -> tuple[type[Table], ...]:
