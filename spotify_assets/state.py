@@ -113,18 +113,21 @@ class State:
     def set_first_day(self, day: date | None) -> bool:
         """Remember the first day with data; returns whether it is another one than before."""
         text = day.isoformat() if day else ""
-        with self._writing() as connection:
-            before = connection.execute("SELECT value FROM notes WHERE key = ?", (_FIRST_DAY,)).fetchone()
-            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_FIRST_DAY, text))
-        return (before[0] if before else "") != text
+        if (self.note(_FIRST_DAY) or "") == text:
+            return False
+        self.set_note(_FIRST_DAY, text)
+        return True
 
     def replace_stale_days(self, rows: Iterable[tuple[str, date, str]]) -> None:
         """Let `rows` (table_name, played_on, reason) be the copy of the stale days."""
+        stale = [StaleDay(*row) for row in rows]
+        if not stale and not self.stale_days():
+            return
         with self._writing() as connection:
             connection.execute("DELETE FROM stale_days")
             connection.executemany(
                 "INSERT INTO stale_days VALUES (?, ?, ?)",
-                ((table_name, played_on.isoformat(), reason) for table_name, played_on, reason in rows),
+                ((table_name, played_on.isoformat(), reason) for table_name, played_on, reason in stale),
             )
 
     def stale_days(self) -> list[StaleDay]:

@@ -20,7 +20,7 @@ import duckdb
 import polars as pl
 
 from spotify_assets.lakehouse import compaction, staleness
-from spotify_assets.lakehouse.definition import literal, quoted
+from spotify_assets.lakehouse.definition import Catalog, literal, quoted
 from spotify_assets.lakehouse.errors import PublicationFailed
 from spotify_assets.lakehouse.transaction import Transaction, last_change
 from spotify_assets.schemas import tables
@@ -72,7 +72,8 @@ def publish_if_changed(
             # Copying a file that this process holds open would silently drop DuckDB's lock on it.
             raise RuntimeError("publishing while this process has the warehouse open")
         with warehouse.get_connection(log) as connection:
-            sequence = last_change(connection)
+            catalog = Catalog(connection)
+            sequence = last_change(connection, catalog)
             if sequence == 0:
                 return None
             if sequence == published_sequence(paths):
@@ -80,7 +81,7 @@ def publish_if_changed(
                 _remove_old_snapshots(paths, paths.published_file.resolve(), warehouse.snapshots_kept)
                 return None
             try:
-                tables_published = _write_published(connection, warehouse, sequence, published_at)
+                tables_published = _write_published(connection, catalog, warehouse, sequence, published_at)
                 # A copy without a checkpoint silently lacks what is still in the WAL.
                 connection.execute("CHECKPOINT").fetchall()
                 has_gaps = compaction.is_worth_it(connection, warehouse.compaction_free_bytes)
@@ -120,13 +121,17 @@ def published_sequence(paths: HomePaths) -> int:
 
 
 def _write_published(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sequence: int, published_at: datetime
+    connection: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    warehouse: Warehouse,
+    sequence: int,
+    published_at: datetime,
 ) -> dict[str, PublishedTable]:
-    stale = staleness.stale_days(connection, warehouse.days_table, warehouse.code_versions)
+    stale = staleness.stale_days(connection, warehouse.days_table, warehouse.code_versions, catalog)
     # Sensors, partitions and `status` read these copies: nothing but a run may open the warehouse.
     state = State(warehouse.paths.state_file)
     state.replace_stale_days(stale.iter_rows())
-    if (first := staleness.first_day(connection, warehouse.days_table, stale)) is not None:
+    if (first := staleness.first_day(connection, warehouse.days_table, stale, catalog)) is not None:
         state.set_first_day(first)
     lagging = dict(stale.group_by("table_name").len().iter_rows())
     day_columns = {table.qualified_name(): table.layout.day_column for table in tables()}
@@ -152,7 +157,7 @@ def _write_published(
     connection.begin()
     try:
         # Not a change of its own: `finish` is not called, so that publishing never asks for another publication.
-        Transaction(connection, "", {}).replace(Published, frame)
+        Transaction(connection, "", {}, catalog).replace(Published, frame)
         connection.commit()
     except BaseException:
         with suppress(duckdb.Error):

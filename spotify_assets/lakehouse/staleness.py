@@ -20,7 +20,10 @@ STALE_DAYS_SCHEMA = pl.Schema({"table_name": pl.String, "played_on": pl.Date, "r
 
 
 def stale_days(
-    connection: duckdb.DuckDBPyConnection, days_table: str, code_versions: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    days_table: str,
+    code_versions: Mapping[str, str],
+    catalog: Catalog | None = None,
 ) -> pl.DataFrame:
     """Days to rebuild: `table_name, played_on, reason`, ordered, one row for a day whatever the listeners.
 
@@ -30,7 +33,7 @@ def stale_days(
     if not days_table or not code_versions:
         return STALE_DAYS_SCHEMA.to_frame()
     days = as_table(days_table)
-    catalog = Catalog(connection)
+    catalog = catalog or Catalog(connection)
     wanted = (
         f"SELECT listener, played_on, version FROM {sql_name(days)}"
         if catalog.columns(days)
@@ -64,7 +67,9 @@ def stale_days(
     return frame_of(relation).cast(dict(STALE_DAYS_SCHEMA))
 
 
-def first_day(connection: duckdb.DuckDBPyConnection, days_table: str, stale: pl.DataFrame) -> date | None:
+def first_day(
+    connection: duckdb.DuckDBPyConnection, days_table: str, stale: pl.DataFrame, catalog: Catalog | None = None
+) -> date | None:
     """The first day with data, where partitions begin; None when there is none.
 
     A stale day before it, which lost its rows when an import was taken back, needs its partition once more.
@@ -72,7 +77,7 @@ def first_day(connection: duckdb.DuckDBPyConnection, days_table: str, stale: pl.
     days = as_table(days_table) if days_table else None
     known = (
         connection.execute(f"SELECT min(played_on) FROM {sql_name(days)}").fetchall()[0][0]
-        if days and Catalog(connection).columns(days)
+        if days and (catalog or Catalog(connection)).columns(days)
         else None
     )
     return min((day for day in (known, stale["played_on"].min()) if day is not None), default=None)

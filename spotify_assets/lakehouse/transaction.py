@@ -89,10 +89,14 @@ class Transaction:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, days_table: str, code_versions: Mapping[str, str]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        days_table: str,
+        code_versions: Mapping[str, str],
+        catalog: Catalog | None = None,
     ) -> None:
         self.connection = connection
-        self._catalog = Catalog(connection)
+        self._catalog = catalog or Catalog(connection)
         self._days_table = days_table
         self._code_versions = code_versions
         self._up_to_date: set[str] = set()
@@ -316,7 +320,7 @@ class Transaction:
         if not self._changed:
             return
         bring_up_to_date(self.connection, Changes, self._catalog)
-        last = next_sequence(self.connection)
+        last = next_sequence(self.connection, self._catalog)
         changes = pl.DataFrame(
             [(name, month, last) for name, month in sorted(self._changed)], schema=Changes.polars_schema(), orient="row"
         )
@@ -424,22 +428,19 @@ class Transaction:
                 self._note(table, month)
 
 
-def next_sequence(connection: duckdb.DuckDBPyConnection) -> int:
+def next_sequence(connection: duckdb.DuckDBPyConnection, catalog: Catalog | None = None) -> int:
     """One more than any number that a change or a snapshot ever had."""
-    return max(last_change(connection), _last_published(connection)) + 1
+    catalog = catalog or Catalog(connection)
+    return max(_largest(connection, Changes, catalog), _largest(connection, Published, catalog)) + 1
 
 
-def last_change(connection: duckdb.DuckDBPyConnection) -> int:
+def last_change(connection: duckdb.DuckDBPyConnection, catalog: Catalog | None = None) -> int:
     """Number of the newest change; 0 when nothing was ever written."""
-    return _largest(connection, Changes)
+    return _largest(connection, Changes, catalog or Catalog(connection))
 
 
-def _last_published(connection: duckdb.DuckDBPyConnection) -> int:
-    return _largest(connection, Published)
-
-
-def _largest(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> int:
-    if not Catalog(connection).columns(table):
+def _largest(connection: duckdb.DuckDBPyConnection, table: type[Table], catalog: Catalog) -> int:
+    if not catalog.columns(table):
         return 0
     return connection.execute(f"SELECT coalesce(max(sequence), 0) FROM {sql_name(table)}").fetchall()[0][0]
 
