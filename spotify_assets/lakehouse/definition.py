@@ -95,12 +95,25 @@ StoredColumns = dict[str, tuple[str, bool, str]]
 """Of each column of a stored table: type, whether NULL is allowed, comment."""
 
 
-class Catalog:
-    """The stored tables of one connection, asked for once: the answer takes DuckDB some milliseconds each time."""
+StoredTables = dict[str, StoredColumns]
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+
+class Catalog:
+    """The stored tables of one connection, asked for once: the answer takes DuckDB some milliseconds each time.
+
+    Args:
+        connection: The connection to ask.
+        tables: What another connection to the same file was told, as long as nobody can have changed it since.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, tables: StoredTables | None = None) -> None:
         self._connection = connection
-        self._tables: dict[str, StoredColumns] | None = None
+        self._tables = None if tables is None else dict(tables)
+
+    @property
+    def tables(self) -> StoredTables | None:
+        """What was told, None when nobody asked."""
+        return self._tables
 
     def columns(self, table: type[Table]) -> StoredColumns:
         """Columns of a table; empty when there is no such table."""

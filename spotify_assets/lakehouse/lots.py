@@ -12,6 +12,7 @@ import polars as pl
 
 from spotify_assets import progress
 from spotify_assets.ahead import one_ahead
+from spotify_assets.lakehouse.definition import Catalog
 from spotify_assets.lakehouse.transaction import read_table
 from spotify_assets.schemas import Table
 
@@ -59,21 +60,23 @@ class Lots:
         self._rows_per_lot = rows_per_lot
 
     def __iter__(self) -> Iterator[Lot]:
-        with self._warehouse.get_connection() as connection, closing(one_ahead(self._read(connection))) as lots:
+        with self._warehouse.look() as looked, closing(one_ahead(self._read(*looked))) as lots:
             yield from lots
 
-    def _read(self, connection: duckdb.DuckDBPyConnection) -> Generator[Lot]:
+    def _read(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Generator[Lot]:
         name = f"{self._table.layout.schema}: read"
         with progress.stage(name):
-            stretches = self._stretches(connection)
+            stretches = self._stretches(connection, catalog)
         for days in stretches:
             with progress.stage(name):
-                rows = read_table(connection, self._table, self._columns, days=days, day_columns=self._day_columns)
+                rows = read_table(
+                    connection, self._table, self._columns, days=days, day_columns=self._day_columns, catalog=catalog
+                )
             yield Lot(*(days or (date.min, date.min)), rows.lazy())
 
-    def _stretches(self, connection: duckdb.DuckDBPyConnection) -> list[tuple[date, date] | None]:
+    def _stretches(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> list[tuple[date, date] | None]:
         column = self._day_columns[0]
-        days = read_table(connection, self._table, [column], days=self._days, day_columns=[column])
+        days = read_table(connection, self._table, [column], days=self._days, day_columns=[column], catalog=catalog)
         counts = days.group_by(column).len().drop_nulls().sort(column)
         if counts.is_empty():
             return [self._days]

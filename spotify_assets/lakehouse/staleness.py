@@ -90,9 +90,9 @@ def record_day_versions(
     code_version: str,
     first: date,
     last: date,
+    catalog: Catalog,
 ) -> None:
     """Remember that `table_name` was rebuilt for the days from `first` to `last`, both included."""
-    catalog = Catalog(connection)
     bring_up_to_date(connection, DayVersions, catalog)
     days = as_table(days_table)
     connection.execute(

@@ -286,14 +286,14 @@ class Transaction:
             raise KeyError(f"{name} has no code version; code_versions names {', '.join(self._code_versions)}")
         with self._guarded():
             staleness.record_day_versions(
-                self.connection, self._days_table, name, self._code_versions[name], first, last
+                self.connection, self._days_table, name, self._code_versions[name], first, last, self._catalog
             )
             # Not mirrored, but `meta.published` tells how many days lag.
             self._note(DayVersions, WHOLE_TABLE)
 
     def stale_days(self) -> pl.DataFrame:
         """As `staleness.stale_days`; sees what this transaction has written."""
-        return staleness.stale_days(self.connection, self._days_table, self._code_versions)
+        return staleness.stale_days(self.connection, self._days_table, self._code_versions, self._catalog)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rare rest. Call `mark_changed` for what it changes, or neither snapshot nor mirror will know."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pydantic import Field
 
 from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse import session as sessions
-from spotify_assets.lakehouse.definition import Catalog, set_up, sql_name
+from spotify_assets.lakehouse.definition import Catalog, StoredTables, set_up, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.transaction import Transaction, read_table
@@ -37,9 +38,19 @@ _STORAGE_VERSION = "v1.4.0"
 _FOREIGN_LOCK = "Could not set lock on file"
 _DISK_FAULTS = ("No space left", "File too large", "Could not write", "Could not truncate", "Disk quota", "max_temp")
 
+
+@dataclass
+class _KeptOpen:
+    """What holds the file open between the transactions of a session, and what is stored in it."""
+
+    connection: duckdb.DuckDBPyConnection
+    lock: FileLock
+    tables: StoredTables | None = None
+
+
 _gates: dict[Path, threading.RLock] = {}
 _open_connections: dict[Path, int] = {}
-_kept_open: dict[Path, tuple[duckdb.DuckDBPyConnection, FileLock]] = {}
+_kept_open: dict[Path, _KeptOpen] = {}
 _gates_guard = threading.Lock()
 
 
@@ -165,14 +176,23 @@ class Warehouse(DuckDBResource):
         lock = FileLock(self.paths.warehouse_lock_file)
         lock.acquire(self.lock_timeout_seconds)
         # Not a cursor: DuckDB 2.0 closes those with the connection that they are of.
-        _kept_open[path] = (duckdb.connect(str(path), config=self.configuration()), lock)
+        _kept_open[path] = _KeptOpen(duckdb.connect(str(path), config=self.configuration()), lock)
 
     def close(self) -> None:
         """Close the file that a session keeps open between its transactions, so that others can open or copy it."""
         if kept := _kept_open.pop(self.paths.warehouse_file, None):
-            connection, lock = kept
-            connection.close()
-            lock.release()
+            kept.connection.close()
+            kept.lock.release()
+
+    @contextmanager
+    def look(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Catalog]]:
+        """A connection, and the catalogue of what is stored: as long as the file is kept open it is asked for once."""
+        with self.get_connection() as connection:
+            kept = _kept_open.get(self.paths.warehouse_file)
+            catalog = Catalog(connection, kept.tables if kept else None)
+            yield connection, catalog
+            if kept:
+                kept.tables = catalog.tables
 
     @contextmanager
     def exclusively(self, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
@@ -207,9 +227,9 @@ class Warehouse(DuckDBResource):
         Raises:
             WriteFailed: The disk is full or the like; what was there before is intact.
         """
-        with self.get_connection() as connection:
+        with self.look() as (connection, catalog):
             connection.begin()
-            transaction = Transaction(connection, self.days_table, self.code_versions)
+            transaction = Transaction(connection, self.days_table, self.code_versions, catalog)
             try:
                 yield transaction
                 transaction.finish()
@@ -238,7 +258,7 @@ class Warehouse(DuckDBResource):
         distinct: bool = False,
     ) -> pl.DataFrame:
         """As `transaction.read_table`, in a connection of its own."""
-        with self.get_connection() as connection:
+        with self.look() as (connection, catalog):
             return read_table(
                 connection,
                 table,
@@ -248,12 +268,12 @@ class Warehouse(DuckDBResource):
                 where=where,
                 parameters=parameters,
                 distinct=distinct,
+                catalog=catalog,
             )
 
     def counts(self, tables: Sequence[type[Table]]) -> dict[type[Table], int]:
         """Rows of some tables; 0 for those that were never written."""
-        with self.get_connection() as connection:
-            catalog = Catalog(connection)
+        with self.look() as (connection, catalog):
             return {
                 table: connection.execute(f"SELECT count(*) FROM {sql_name(table)}").fetchall()[0][0]
                 if catalog.columns(table)
@@ -263,13 +283,13 @@ class Warehouse(DuckDBResource):
 
     def stale_days(self) -> pl.DataFrame:
         """As `staleness.stale_days`."""
-        with self.get_connection() as connection:
-            return staleness.stale_days(connection, self.days_table, self.code_versions)
+        with self.look() as (connection, catalog):
+            return staleness.stale_days(connection, self.days_table, self.code_versions, catalog)
 
     def first_day(self, stale: pl.DataFrame) -> date | None:
         """As `staleness.first_day`."""
-        with self.get_connection() as connection:
-            return staleness.first_day(connection, self.days_table, stale)
+        with self.look() as (connection, catalog):
+            return staleness.first_day(connection, self.days_table, stale, catalog)
 
     def _connect(self, path: Path, deadline: float, on_wait: Callable[[str], None] | None) -> duckdb.DuckDBPyConnection:
         pause_seconds = 0.02
