@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from datetime import date
 from typing import Any
 
@@ -47,11 +48,11 @@ class LakehouseIOManager(ConfigurableIOManager):
             return
         table = _table_of(context.asset_key.path)
         keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else []
-        frames = _frames(obj, table)
-        if len(keys) <= _DETAILED_PARTITIONS:
-            frames = pl.concat(frames)
-        with progress.stage(f"{table.layout.schema}: write"):
-            self._store(context, table, keys, frames)
+        # Whatever happens to the write: frames may be made from an open connection.
+        with closing(_frames(obj, table)) as frames:
+            made = pl.concat(frames) if len(keys) <= _DETAILED_PARTITIONS else frames
+            with progress.stage(f"{table.layout.schema}: write"):
+                self._store(context, table, keys, made)
 
     def _store(
         self,
@@ -139,13 +140,15 @@ def _table_of(path: Sequence[str]) -> type[Table]:
     return table_named(".".join(path))
 
 
-def _frames(obj: Any, table: type[Table]) -> Iterator[pl.DataFrame]:
-    if isinstance(obj, pl.LazyFrame):
-        return iter([obj.collect()])
-    if isinstance(obj, pl.DataFrame):
-        return iter([obj])
-    if isinstance(obj, Iterator):
+def _frames(obj: Any, table: type[Table]) -> Generator[pl.DataFrame]:
+    if isinstance(obj, Generator):
         return obj
+    if isinstance(obj, pl.LazyFrame):
+        obj = obj.collect()
+    if isinstance(obj, pl.DataFrame):
+        obj = iter([obj])
+    if isinstance(obj, Iterator):
+        return (frame for frame in obj)
     raise WriteRefused(
         f"{table.qualified_name()} was not written: its asset returned {type(obj).__name__}; return a polars "
         "DataFrame, a LazyFrame or an iterator of DataFrames, or None when the asset has written the table itself"

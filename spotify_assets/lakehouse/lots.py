@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -60,8 +60,14 @@ class Lots:
         self._rows_per_lot = rows_per_lot
 
     def __iter__(self) -> Iterator[Lot]:
-        with self._warehouse.look() as looked, closing(one_ahead(self._read(*looked))) as lots:
+        with self.opened() as lots:
             yield from lots
+
+    @contextmanager
+    def opened(self) -> Iterator[Iterator[Lot]]:
+        """The lots, for another thread to go through: the thread that opens them may write meanwhile."""
+        with self._warehouse.look() as looked, closing(one_ahead(self._read(*looked))) as lots:
+            yield lots
 
     def _read(self, connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> Generator[Lot]:
         name = f"{self._table.layout.schema}: read"

@@ -1,12 +1,14 @@
 """One partition per local day. Each asset filters and groups clean.plays; a range of days is one run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.ahead import one_ahead
 from spotify_assets.assets.table_asset import columns_of, table_asset
 from spotify_assets.lakehouse import Lot, Lots
 from spotify_assets.schemas import Table, clean, daily
@@ -102,21 +104,41 @@ def build_daily_assets(partitions_def: dg.PartitionsDefinition) -> list[dg.Asset
 
 def _built(
     table: type[Table], plays: Lots, build: Callable[[Lot], tuple[pl.DataFrame, checks.Balance]]
-) -> dg.MaterializeResult:
-    """The rows of all days: a day needs no other day, so that they may be built some at a time."""
-    frames = []
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """The rows of all days, and the result of their check once they are written.
+
+    A day needs no other day, so that some are built while those before them are written. Days that do not balance are
+    never written: a blocking check alone would run after the write.
+
+    Raises:
+        dagster.Failure: The sums differ; the write is taken back.
+    """
     balance = checks.Balance(0, 0, 0, ())
-    for lot in plays:
-        with progress.stage("daily: transform"):
-            rows, of_lot = build(lot)
-        frames.append(rows)
-        balance += of_lot
-    return _checked(table, frames, balance)
+
+    def built(lots: Iterator[Lot]) -> Generator[pl.DataFrame]:
+        nonlocal balance
+        for lot in lots:
+            with progress.stage("daily: transform"):
+                rows, of_lot = build(lot)
+            _refuse_uneven(table, of_lot)
+            balance += of_lot
+            yield rows
+
+    def frames() -> Iterator[pl.DataFrame]:
+        with plays.opened() as lots, closing(one_ahead(built(lots))) as made:
+            yield from made
+
+    yield dg.MaterializeResult(value=frames())
+    yield dg.AssetCheckResult(
+        check_name=CHECK_NAME,
+        passed=True,
+        metadata={"plays": balance.plays, "ms_played": balance.ms_played, "groups": balance.rows},
+    )
 
 
 def _built_entities(
     table: type[Table], plays: Lots, transform: Callable[[pl.LazyFrame], pl.LazyFrame], key: str | None = None
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     def build(lot: Lot):
         rows = transform(lot.rows).collect()
         return rows, checks.tracks_balance(rows.lazy(), lot.rows, key)
@@ -124,36 +146,15 @@ def _built_entities(
     return _built(table, plays, build)
 
 
-def _checked(table: type[Table], frames: list[pl.DataFrame], balance: checks.Balance) -> dg.MaterializeResult:
-    """The rows with the result of their check; days that do not balance are never written.
-
-    Raises:
-        dagster.Failure: The sums differ. A blocking check alone would run after the write.
-    """
-    if not balance.is_even:
-        named = ", ".join(balance.differing_days[:10])
-        raise dg.Failure(
-            description=(
-                f"{table.qualified_name()} does not equal clean.plays on {len(balance.differing_days)} days ({named}). "
-                "Nothing was written and the days keep their former rows. This is a defect of the transform, please "
-                "report it; with `spotify-assets import` the days are tried again."
-            ),
-            allow_retries=False,
-        )
-    return dg.MaterializeResult(
-        value=_handed_over(frames),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name=CHECK_NAME,
-                passed=True,
-                metadata={"plays": balance.plays, "ms_played": balance.ms_played, "groups": balance.rows},
-            )
-        ],
+def _refuse_uneven(table: type[Table], balance: checks.Balance) -> None:
+    if balance.is_even:
+        return
+    named = ", ".join(balance.differing_days[:10])
+    raise dg.Failure(
+        description=(
+            f"{table.qualified_name()} does not equal clean.plays on {len(balance.differing_days)} days ({named}). "
+            "Nothing was written and the days keep their former rows. This is a defect of the transform, please "
+            "report it; with `spotify-assets import` the days are tried again."
+        ),
+        allow_retries=False,
     )
-
-
-def _handed_over(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The frames in their order, each held by nobody else: ten years of them take a quarter of a gigabyte."""
-    frames.reverse()
-    while frames:
-        yield frames.pop()
