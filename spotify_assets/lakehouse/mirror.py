@@ -25,7 +25,7 @@ import duckdb
 import polars as pl
 
 from spotify_assets.arrow import frame_of
-from spotify_assets.lakehouse.definition import Catalog, duckdb_type, quoted, select, set_up, sql_name
+from spotify_assets.lakehouse.definition import Catalog, duckdb_type, literal, quoted, select, set_up, sql_name
 from spotify_assets.lakehouse.publishing import published_sequence, sync_folder
 from spotify_assets.lakehouse.reading import open_snapshot, snapshot_file
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
@@ -242,11 +242,17 @@ class _Part:
 
 
 def update_mirror(
-    paths: HomePaths, target: MirrorTarget, *, log: Callable[[str], None], keeps_undeclared: bool = True
+    paths: HomePaths,
+    target: MirrorTarget,
+    *,
+    log: Callable[[str], None],
+    memory_limit: str = "200MB",
+    keeps_undeclared: bool = True,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
     Args:
+        memory_limit: Memory that DuckDB may use before it spills to disk; by default it would keep all that it read.
         keeps_undeclared: Tables that no schema declares in this process keep their files: another process may know
             them, and writes them anew when they are gone.
 
@@ -266,6 +272,8 @@ def update_mirror(
     old = manifest or Manifest(0)
     connection = open_snapshot(snapshot_file(paths))
     try:
+        for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
+            connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         is_complete = manifest is not None and not parts and not obsolete
         if is_complete and old.snapshot_sequence == sequence and old.tables == described:
@@ -438,9 +446,12 @@ def _make(cursor: duckdb.DuckDBPyConnection, lot: list[_Part], statement: str) -
     order = table.sort_columns()
     # Rows that are equal in the sort columns would otherwise lie as DuckDB's threads happened to hand them over.
     order += [name for name in table.primary_key() or table.column_names() if name not in order]
+    if column is None:
+        # A whole table may be large, and DuckDB can sort on disk.
+        statement += f" ORDER BY {', '.join(f'{quoted(name)} NULLS FIRST' for name in order)}"
     frame = frame_of(cursor.sql(statement)).cast(dict(table.polars_schema()))
     if column is None:
-        return [(lot[0], _file(lot[0], frame.sort(order)))]
+        return [(lot[0], _file(lot[0], frame))]
     month = pl.col(column).dt.strftime("%Y-%m")
     frame = frame.sort(pl.col(column).dt.truncate("1mo"), *order)
     months = frame.select(month.alias("month"))["month"].rle()

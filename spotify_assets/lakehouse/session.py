@@ -109,6 +109,7 @@ class RunSession:
                 paths,
                 mirror.LocalFolder(paths.mirror_folder, self._warehouse.mirror_versions_kept),
                 log=self.log,
+                memory_limit=self._warehouse.memory_limit,
             )
         except Exception as error:
             self.log(
