@@ -256,7 +256,9 @@ def _with_told_last(crowded: pl.LazyFrame, names: pl.LazyFrame, told_last: ToldL
     )
     artists = rivals["artist_name"].drop_nulls().unique().sort().to_list()
     if not artists:
-        return crowded.with_columns(artist_name=pl.lit(None, pl.String), told_last=pl.lit(None, pl.Datetime("us", "UTC")))
+        return crowded.with_columns(
+            artist_name=pl.lit(None, pl.String), told_last=pl.lit(None, pl.Datetime("us", "UTC"))
+        )
     told = rivals.join(told_last(artists), on=["listener_number", "artist_name"], how="left")
     return crowded.join(told.lazy().select("row_id", "artist_name", "told_last"), on="row_id", how="left")
 
@@ -275,9 +277,7 @@ def artists_told_last(history: pl.LazyFrame, names: pl.LazyFrame, artists: list[
     return _told_last(*_single_and_crowded(history), names, artists)
 
 
-def _told_last(
-    single: pl.LazyFrame, crowded: pl.LazyFrame, names: pl.LazyFrame, artists: list[str]
-) -> pl.DataFrame:
+def _told_last(single: pl.LazyFrame, crowded: pl.LazyFrame, names: pl.LazyFrame, artists: list[str]) -> pl.DataFrame:
     told = pl.concat([single.select(_NAMED), crowded.filter("is_candidate").select(_NAMED)])
     of_artists = names.filter(pl.col("artist_name").is_in(artists)).select("names_hash", "artist_name")
     return (
@@ -804,6 +804,27 @@ def _every_day(told: pl.LazyFrame, today: Mapping[str, date]) -> pl.LazyFrame:
     )
     kept = told.join(every_day, on=key, how="semi")
     return pl.concat([kept, versioned(empty.select(DAY_SUMS.names()))]).sort(key)
+
+
+def revised_days(days: pl.LazyFrame, flipped: pl.LazyFrame, begun: pl.LazyFrame) -> pl.LazyFrame:
+    """clean.days after plays were changed in place.
+
+    Args:
+        days: clean.days before.
+        flipped: listener, played_on, play_hash and former_hash of each changed play.
+        begun: listener, played_on and begun_hash (see `day_sums`) of all days on which one of them was played, or its
+            session began.
+    """
+    key = ["listener", "played_on"]
+    # Hashes are added up modulo 2^64, so that one may be taken away.
+    changes = flipped.group_by(key).agg(change=pl.col("play_hash").sum() - pl.col("former_hash").sum())
+    revised = versioned(
+        days.join(begun, on=key, how="inner")
+        .join(changes, on=key, how="left")
+        .with_columns(pl.col("plays_hash", "sources_hash").cast(pl.UInt64))
+        .with_columns(pl.col("plays_hash") + pl.col("change").fill_null(pl.lit(0, dtype=pl.UInt64)))
+    )
+    return pl.concat([days.join(revised, on=key, how="anti"), revised]).sort(key)
 
 
 def changed_days(new: pl.LazyFrame, old: pl.LazyFrame, hash_column: str) -> pl.LazyFrame:
