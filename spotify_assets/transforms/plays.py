@@ -677,6 +677,9 @@ def _with_first_plays(plays: pl.LazyFrame, known: Mapping[str, pl.DataFrame]) ->
     )
 
 
+NO_LENGTHS = pl.DataFrame(schema={"track_number": pl.UInt64, "length_ms": pl.Int64})
+"""`lengths` of no plays."""
+
 NOTHING = Before(
     pl.DataFrame(
         schema={

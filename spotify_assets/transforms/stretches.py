@@ -105,7 +105,7 @@ class Stretches:
         self._unsettled: list[pl.DataFrame] = []
         self._incomplete: list[pl.DataFrame] = []
         self._assigned: list[pl.DataFrame] = []
-        self.lengths = pl.DataFrame(schema={"track_number": pl.UInt64, "length_ms": pl.Int64})
+        self.lengths = transforms.NO_LENGTHS
 
     def take(self, history: pl.DataFrame, until: datetime | None) -> Decided:
         """Decide what can be decided by now.

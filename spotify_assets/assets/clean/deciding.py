@@ -326,7 +326,7 @@ class _Lengths(NamedTuple):
     @classmethod
     def read(cls, transaction: Transaction, start: Start | None, names: pl.DataFrame) -> _Lengths:
         keys = names.select("track_key", "track_number").drop_nulls().unique()
-        nothing = pl.DataFrame(schema={"track_number": pl.UInt64, "length_ms": pl.Int64})
+        nothing = transforms.NO_LENGTHS
         before, stored = nothing, nothing.with_columns(track_key=pl.lit(None, pl.String))
         if start:
             stored = transaction.query(
