@@ -41,6 +41,17 @@ class Decided(Table):
     is_whole = yes_or_no("A row depends on others at any distance: every change means to decide all rows anew.")
 
 
+class SessionDays(Table):
+    """For each day the plays of sessions that began on another day, whose version of clean.days they are part of."""
+
+    layout = Layout("meta", "session_days", mirrored=False, sort=("listener", "played_on", "session_started_on"))
+
+    listener = text("Whose day it is.", key=True)
+    played_on = day("Local date of the plays.", key=True)
+    session_started_on = day("Local date on which their session began.", key=True)
+    plays_hash = text("Hash over the plays.")
+
+
 class Published(Table):
     """What the published file holds: one row for each table."""
 

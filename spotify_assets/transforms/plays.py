@@ -711,35 +711,37 @@ def play_sources(assigned: pl.LazyFrame, plays: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def day_sums(plays: pl.LazyFrame, sources: pl.LazyFrame) -> pl.LazyFrame:
-    """For days of each listener: number of plays, and the sums of which their versions are made.
+    """For each listener's day with plays the sums of which its row of clean.days is made.
 
-    Sums over parts of the plays may be added up, see `added_up`.
+    Sums of parts of the plays may be added up (`added_up`).
 
     Args:
         plays: Result of `decide_plays`, or some of its rows.
         sources: Result of `play_sources` for them.
 
     Returns:
-        listener, played_on, plays, plays_hash, begun_hash (plays of sessions that began on the day, played on another
-        one), sources_hash.
+        listener, played_on, plays, plays_hash, sources_hash (UInt64).
     """
     counted = plays.select("listener", "played_on", plays=pl.lit(1, dtype=pl.Int64), plays_hash="play_hash")
-    begun = plays.filter(pl.col("session_started_on") != pl.col("played_on")).select(
-        "listener", played_on="session_started_on", begun_hash="play_hash"
-    )
     rules = pl.col("rule").replace_strict(
         {"winner": 0, "copy": 1, "superseded": 2, "basic_of_extended": 3}, return_dtype=pl.Int64
     )
     told = with_row_hash(sources, "sources_hash", (pl.col("play_id"), pl.col("source_row"), rules))
-    parts = (counted, begun, told.select("listener", "played_on", "sources_hash"))
-    summed = [part.group_by("listener", "played_on").agg(pl.all().sum()) for part in parts]
-    return added_up([pl.LazyFrame(schema=DAY_SUMS), *summed])
+    parts = (counted, told.select("listener", "played_on", "sources_hash"))
+    return added_up(DAY_SUMS, (part.group_by("listener", "played_on").agg(pl.all().sum()) for part in parts))
 
 
-def added_up(sums: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
-    """The `day_sums` of plays from those of their parts."""
-    summed = pl.concat(sums, how="diagonal").group_by("listener", "played_on").agg(pl.all().sum())
-    return summed.select(pl.col(name).cast(dtype) for name, dtype in DAY_SUMS.items())
+def session_sums(plays: pl.LazyFrame) -> pl.LazyFrame:
+    """For each listener's day the plays of sessions that began on another day; may be added up.
+
+    Args:
+        plays: Result of `decide_plays`, or some of its rows.
+
+    Returns:
+        listener, played_on, session_started_on, plays_hash (UInt64).
+    """
+    of_other_days = plays.filter(pl.col("session_started_on") != pl.col("played_on"))
+    return added_up(SESSION_SUMS, [of_other_days.rename({"play_hash": "plays_hash"})])
 
 
 DAY_SUMS = pl.Schema(
@@ -748,86 +750,60 @@ DAY_SUMS = pl.Schema(
         "played_on": pl.Date,
         "plays": pl.Int64,
         "plays_hash": pl.UInt64,
-        "begun_hash": pl.UInt64,
         "sources_hash": pl.UInt64,
     }
 )
 """Columns of `day_sums`."""
 
+SESSION_SUMS = pl.Schema(
+    {"listener": pl.String, "played_on": pl.Date, "session_started_on": pl.Date, "plays_hash": pl.UInt64}
+)
+"""Columns of `session_sums`."""
 
-def days(
-    sums: pl.LazyFrame,
-    *,
-    today: Mapping[str, date],
-    kept: pl.LazyFrame | None = None,
-    first_day: date = date.min,
-) -> pl.LazyFrame:
+
+def added_up(schema: pl.Schema, sums: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """The sums (`DAY_SUMS`, `SESSION_SUMS`) of plays from those of their parts, whose hashes may be texts."""
+    columns = [pl.col(name).cast(dtype) for name, dtype in schema.items()]
+    parts = [part.select(pl.col(name) for name in part.collect_schema() if name in schema) for part in sums]
+    keys = [name for name in schema if name in ("listener", "played_on", "session_started_on")]
+    joined = pl.concat([pl.LazyFrame(schema=schema), *parts], how="diagonal_relaxed").select(columns)
+    return joined.group_by(keys).agg(pl.all().sum())
+
+
+def days(sums: pl.LazyFrame, sessions: pl.LazyFrame, *, today: Mapping[str, date]) -> pl.LazyFrame:
     """clean.days: every day of each listener from the first play to today, with the versions of its rows.
 
     Args:
-        sums: Result of `day_sums`, from `first_day` on complete.
+        sums: Result of `day_sums`.
+        sessions: Result of `session_sums`.
         today: Local date of each listener.
-        kept: clean.days as it was; its days before `first_day` stay.
-        first_day: From here on the days are made from `sums`.
     """
-    told = versioned(sums.filter(pl.col("played_on") >= first_day))
-    if kept is not None:
-        told = pl.concat([kept.select(told.collect_schema().names()).filter(pl.col("played_on") < first_day), told])
-    return _every_day(told, today)
-
-
-def versioned(sums: pl.LazyFrame) -> pl.LazyFrame:
-    """clean.days for the days of `day_sums`."""
-    told_hashes = (pl.col(name).reinterpret(signed=True) for name in ("plays_hash", "begun_hash"))
-    return with_row_hash(sums, "version", (*told_hashes, pl.col("plays"))).select(
-        "listener",
-        "played_on",
-        *(as_text(pl.col(name)) for name in ("version", "plays_hash", "sources_hash")),
-        "plays",
-    )
-
-
-def _every_day(told: pl.LazyFrame, today: Mapping[str, date]) -> pl.LazyFrame:
-    """Rows of clean.days, and those of the days between them and up to today; later days without plays go."""
     current = pl.LazyFrame(
         {"listener": list(today), "today": list(today.values())},
         schema={"listener": pl.String, "today": pl.Date},
     )
     every_day = (
-        told.filter(pl.col("plays") > 0)
+        sums.filter(pl.col("plays") > 0)
         .group_by("listener")
         .agg(first=pl.col("played_on").min(), last=pl.col("played_on").max())
         .join(current, on="listener", how="left")
         .select("listener", played_on=pl.date_ranges("first", pl.max_horizontal("last", "today")))
         .explode("played_on", empty_as_null=False)
     )
+    begun = sessions.group_by("listener", played_on="session_started_on").agg(begun_hash=pl.col("plays_hash").sum())
     key = ["listener", "played_on"]
-    empty = every_day.join(told, on=key, how="anti").with_columns(
-        pl.lit(0, dtype=dtype).alias(name) for name, dtype in DAY_SUMS.items() if name not in key
+    zero = pl.lit(0, dtype=pl.UInt64)
+    versioned = (
+        every_day.join(sums, on=key, how="left")
+        .join(begun, on=key, how="left")
+        .with_columns(pl.col("plays_hash", "begun_hash", "sources_hash").fill_null(zero), pl.col("plays").fill_null(0))
     )
-    kept = told.join(every_day, on=key, how="semi")
-    return pl.concat([kept, versioned(empty.select(DAY_SUMS.names()))]).sort(key)
-
-
-def revised_days(days: pl.LazyFrame, flipped: pl.LazyFrame, begun: pl.LazyFrame) -> pl.LazyFrame:
-    """clean.days after plays were changed in place.
-
-    Args:
-        days: clean.days before.
-        flipped: listener, played_on, play_hash and former_hash of each changed play.
-        begun: listener, played_on and begun_hash (see `day_sums`) of all days on which one of them was played, or its
-            session began.
-    """
-    key = ["listener", "played_on"]
-    # Hashes are added up modulo 2^64, so that one may be taken away.
-    changes = flipped.group_by(key).agg(change=pl.col("play_hash").sum() - pl.col("former_hash").sum())
-    revised = versioned(
-        days.join(begun, on=key, how="inner")
-        .join(changes, on=key, how="left")
-        .with_columns(pl.col("plays_hash", "sources_hash").cast(pl.UInt64))
-        .with_columns(pl.col("plays_hash") + pl.col("change").fill_null(pl.lit(0, dtype=pl.UInt64)))
+    told_hashes = (pl.col(name).reinterpret(signed=True) for name in ("plays_hash", "begun_hash"))
+    return (
+        with_row_hash(versioned, "version", (*told_hashes, pl.col("plays")))
+        .select(*key, *(as_text(pl.col(name)) for name in ("version", "plays_hash", "sources_hash")), "plays")
+        .sort(key)
     )
-    return pl.concat([days.join(revised, on=key, how="anti"), revised]).sort(key)
 
 
 def changed_days(new: pl.LazyFrame, old: pl.LazyFrame, hash_column: str) -> pl.LazyFrame:

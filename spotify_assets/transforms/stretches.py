@@ -45,10 +45,9 @@ def earliest_change(ts: datetime) -> datetime:
 
 
 def start_for(changed_from: datetime) -> Start:
-    """Where to begin when no play and no session that ended before `changed_from` is another than it was."""
+    """Where to begin when no play that ended before `changed_from` is another than it was."""
     first_day = (changed_from - _ZONES_APART).astimezone(UTC).date()
-    # Plays of a session that began on a day may have ended before its first play did, on another date.
-    ended_from = datetime.combine(first_day, time(), UTC) - _ZONES_APART - LONGEST_PLAY
+    ended_from = datetime.combine(first_day, time(), UTC) - _ZONES_APART
     return Start(first_day, ended_from, ended_from - LONGEST_PLAY - transforms.OFFLINE_CLOCK_TOLERANCE)
 
 

@@ -90,10 +90,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def _steps(renames: bool) -> st.SearchStrategy[list[tuple]]:
     imports = st.tuples(st.just("take"), st.sampled_from(LISTENERS), told_rows(renames=renames))
+    news = st.tuples(st.just("take"), st.sampled_from(LISTENERS), told_rows(renames=renames, is_late=True))
     step = st.one_of(
         imports,
-        imports,
-        imports,
+        news,
+        news,
+        news,
         st.tuples(st.just("forget"), st.randoms(use_true_random=False)),
         st.tuples(st.just("forget"), st.randoms(use_true_random=False)),
         st.tuples(st.just("move"), st.sampled_from(ZONES)),

@@ -199,7 +199,9 @@ class Lakehouse:
         names, _, decided, sources = self.decide()
         listeners = self.history["listener"].unique().to_list()
         today = self.today if isinstance(self.today, Mapping) else dict.fromkeys(listeners, self.today)
-        days = plays.days(plays.day_sums(decided.lazy(), sources.lazy()), today=today).collect()
+        days = plays.days(
+            plays.day_sums(decided.lazy(), sources.lazy()), plays.session_sums(decided.lazy()), today=today
+        ).collect()
         days = days.select(self.days.columns)
         changed = plays.changed_days(days.lazy(), self.days.lazy(), "plays_hash").collect()["played_on"].to_list()
         related = plays.changed_days(days.lazy(), self.days.lazy(), "sources_hash").collect()["played_on"].to_list()

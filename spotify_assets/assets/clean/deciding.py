@@ -26,7 +26,6 @@ _PLAYS = clean.Plays.qualified_name()
 _SOURCES = clean.PlaySources.qualified_name()
 _KEYS = {"track_number": "track_key", "artist_number": "artist_key", "album_number": "album_key"}
 _NOTHING_CHANGED = Start(date.max, datetime.max, datetime.max)
-_NO_SUMS = pl.LazyFrame(schema=transforms.DAY_SUMS)
 
 Read = Callable[..., pl.DataFrame]
 
@@ -82,28 +81,42 @@ def update_plays(
         zones = {listener: zones_of(listener) for listener in listeners}
         basis = _Basis(_last_change(transaction), transforms.rules_fingerprint(zones, session_gap_minutes))
         start = _start(transaction, basis)
-        known = transaction.read(clean.Days)
-    today = {listener: local_date(now, of_listener) for listener, of_listener in zones.items()}
-    if start == _NOTHING_CHANGED:
-        days = transforms.days(_NO_SUMS, today=today, kept=known.lazy(), first_day=date.max).collect()
-    else:
+    days_before = transaction.read(clean.Days)
+    sessions_before = transaction.read(meta.SessionDays)
+    # Sums of the days that stay, then of those that are decided anew, then what is corrected.
+    stays = pl.col("played_on") < (start.first_day if start else date.min)
+    sums = [days_before.lazy().filter(stays)]
+    sessions = [sessions_before.lazy().filter(stays)]
+    if start != _NOTHING_CHANGED:
         with progress.stage("plays: read"):
-            updating = _Updating(transaction, start, known, zones, session_gap_minutes, rows_per_stretch)
+            updating = _Updating(transaction, start, days_before, zones, session_gap_minutes, rows_per_stretch)
         with progress.stage("plays: write"):
-            sums = updating.write().lazy()
-            first_day = start.first_day if start else date.min
-            days = transforms.days(sums, today=today, kept=known.lazy(), first_day=first_day).collect()
-            days = updating.correct_scrobbles(days)
+            updating.write()
+            sums += [part.filter(~stays) for part in updating.sums]
+            sessions += [part.filter(~stays) for part in updating.sessions]
+            for plays in updating.correct_scrobbles():
+                sums.append(plays.select("listener", "played_on", plays_hash="play_hash"))
+                sessions.append(transforms.session_sums(plays))
             _record(transaction, basis, is_whole=updating.has_rivals)
-    if not days.equals(known.select(days.columns).sort("listener", "played_on")):
-        transaction.replace(clean.Days, days)
+    today = {listener: local_date(now, of_listener) for listener, of_listener in zones.items()}
+    day_sums = transforms.added_up(transforms.DAY_SUMS, sums).collect().lazy()
+    session_sums = transforms.added_up(transforms.SESSION_SUMS, sessions).collect().lazy()
+    days = transforms.days(day_sums, session_sums, today=today).collect()
+    _replace(transaction, clean.Days, days, days_before)
+    _replace(transaction, meta.SessionDays, session_sums.cast({"plays_hash": pl.String}).collect(), sessions_before)
     with progress.stage("plays: balance"):
         balance = _balance(transaction)
     written, related = (
-        transforms.changed_days(days.lazy(), known.lazy(), column).collect().height
+        transforms.changed_days(days.lazy(), days_before.lazy(), column).collect().height
         for column in ("plays_hash", "sources_hash")
     )
     return Update(len(zones), days.height, written, related, balance)
+
+
+def _replace(transaction: Transaction, table: type[Table], rows: pl.DataFrame, before: pl.DataFrame) -> None:
+    key = table.primary_key()
+    if not rows.sort(key).equals(before.select(rows.columns).sort(key)):
+        transaction.replace(table, rows)
 
 
 class _Basis(NamedTuple):
@@ -134,14 +147,7 @@ def _start(transaction: Transaction, basis: _Basis) -> Start | None:
         parameters=[_HISTORY, decided["sequence"].item()],
     )
     changed_from = earliest_change(datetime.strptime(changed["month"].min(), "%Y-%m").replace(tzinfo=UTC))
-    # A session goes on with the changed plays: its first days are told another version by plays of later ones.
-    first_end = transaction.query(
-        f"WITH last AS (SELECT listener, arg_max(session_id, ended_at) AS session_id FROM {_PLAYS} "
-        f"WHERE ended_at < ? GROUP BY listener) "
-        f"SELECT min(ended_at) FROM {_PLAYS} SEMI JOIN last USING (listener, session_id)",
-        [changed_from],
-    ).item()
-    return start_for(min(changed_from, first_end) if first_end else changed_from)
+    return start_for(changed_from)
 
 
 def _record(transaction: Transaction, basis: _Basis, *, is_whole: bool) -> None:
@@ -154,6 +160,8 @@ class _Updating:
     """Decides from a start on and writes the days that differ.
 
     Attributes:
+        sums: `transforms.day_sums` of what was written.
+        sessions: `transforms.session_sums` of it.
         has_rivals: Rows differed in the artist of a play: who was told of last in the whole history decided.
     """
 
@@ -161,7 +169,7 @@ class _Updating:
         self,
         transaction: Transaction,
         start: Start | None,
-        known: pl.DataFrame,
+        days_before: pl.DataFrame,
         zones: Mapping[str, DatedZones],
         session_gap_minutes: int,
         rows_per_stretch: int,
@@ -169,9 +177,10 @@ class _Updating:
         self.has_rivals = False
         self._transaction = transaction
         self._start = start
-        self._known = known.lazy().filter(pl.col("plays") > 0)
+        self._known = days_before.lazy().filter(pl.col("plays") > 0)
         self._rows_per_stretch = rows_per_stretch
-        self._sums: list[pl.LazyFrame] = []
+        self.sums: list[pl.LazyFrame] = []
+        self.sessions: list[pl.LazyFrame] = []
         told = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True, **self._rows_from_start())
         self._names = transforms.names(told.lazy()).collect()
         self._lengths = _Lengths.read(transaction, start, self._names)
@@ -188,13 +197,12 @@ class _Updating:
     def _rows_from_start(self) -> dict[str, Any]:
         return {"where": "ts >= ?", "parameters": [self._start.ts_from]} if self._start else {}
 
-    def write(self) -> pl.DataFrame:
-        """Decide and write; returns `day_sums` of all that was decided."""
+    def write(self) -> None:
+        """Decide, and write the days that differ."""
         plan = self._plan()
         with closing(one_ahead(self._decided_days(plan))) as written:
             for table, rows, days in written:
                 self._transaction.replace_days(table, rows, days)
-        return transforms.added_up(self._sums).collect()
 
     def _plan(self) -> list[tuple[datetime | None, datetime | None]]:
         """From when to when each stretch lasts: whole days, in which all rows of a minute lie."""
@@ -216,7 +224,8 @@ class _Updating:
                 decided = self._stretches.take(history, until)
                 del history
                 sums = transforms.day_sums(decided.plays.lazy(), decided.sources.lazy()).collect().lazy()
-                self._sums.append(sums)
+                self.sums.append(sums)
+                self.sessions.append(transforms.session_sums(decided.plays.lazy()).collect().lazy())
                 before = decided.before or date.max
                 is_new = pl.col("played_on").is_between(after, before, closed="left")
                 if before > after:
@@ -224,15 +233,16 @@ class _Updating:
                     after = before
 
     def _changed_days(self, read: Read, decided: Decided, sums: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[_Days]:
-        versioned = transforms.versioned(sums.filter(pl.col("plays") > 0)).collect().lazy()
-        to_write = transforms.changed_days(versioned, known, "plays_hash").collect()
+        hashes = pl.col("plays_hash", "sources_hash").cast(pl.String)
+        told = sums.filter(pl.col("plays") > 0).with_columns(hashes)
+        to_write = transforms.changed_days(told, known, "plays_hash").collect()
         plays = decided.plays.join(to_write, on="played_on", how="semi")
         counts = to_write.join(plays.group_by("played_on").len(), on="played_on", how="left").fill_null(0)
         chunks = counts.sort("played_on").group_by(lot_number(self._rows_per_stretch), maintain_order=True)
         for _, days in chunks:
             of_days = plays.join(days, on="played_on", how="semi")
             yield _Days(clean.Plays, self._full_rows(read, of_days), days["played_on"].to_list())
-        to_relate = transforms.changed_days(versioned, known, "sources_hash").collect()
+        to_relate = transforms.changed_days(told, known, "sources_hash").collect()
         sources = decided.sources.join(to_relate, on="played_on", how="semi")
         yield _Days(clean.PlaySources, sources, to_relate["played_on"].to_list())
 
@@ -257,54 +267,42 @@ class _Updating:
         )
         return transforms.artists_told_last(rows.lazy(), transforms.names(names.lazy()), artists)
 
-    def correct_scrobbles(self, days: pl.DataFrame) -> pl.DataFrame:
+    def correct_scrobbles(self) -> list[pl.LazyFrame]:
         """Correct plays whose is_scrobble rests on a length that their track does not have, or has no more.
 
-        Args:
-            days: clean.days with the days that were written.
-
         Returns:
-            clean.days with the corrected plays.
+            The corrected plays: as they were, with the negative of their play_hash, and as they are.
         """
         wrong = self._lengths.wrong(self._stretches.lengths)
         if wrong.is_empty():
-            return days
-        scrobbles = self._transaction.query(
-            "SELECT listener, play_id, track_key, ms_played, is_finished, is_scrobble AS former "
+            return []
+        plays = self._transaction.query(
+            "SELECT listener, play_id, track_key, ms_played, is_finished, is_scrobble AS was_scrobble "
             f"FROM {_PLAYS} SEMI JOIN incoming_rows USING (track_key)",
             incoming_rows=wrong.select("track_key"),
         )
-        flipped = (
-            scrobbles.join(wrong, on="track_key")
+        corrected = (
+            plays.join(wrong, on="track_key")
             .with_columns(is_scrobble=transforms.is_scrobble())
-            .filter(pl.col("is_scrobble").ne_missing(pl.col("former")))
-            .select("listener", "play_id", "is_scrobble", "former")
+            .filter(pl.col("is_scrobble").ne_missing(pl.col("was_scrobble")))
+            .select("listener", "play_id", "is_scrobble")
         )
-        if flipped.is_empty():
-            return days
-        key = ["listener", "play_id"]
-        plays = _hashed_plays(self._transaction, "SEMI JOIN incoming_rows USING (listener, play_id)", flipped)
-        now = _with_hash(plays.drop("is_scrobble").join(flipped, on=key))
-        formerly = _with_hash(
-            plays.drop("is_scrobble").join(flipped.rename({"former": "is_scrobble", "is_scrobble": "now"}), on=key)
+        if corrected.is_empty():
+            return []
+        # Hashes are added up modulo 2^64: the negative of one takes it away.
+        formerly = self._hashed(corrected).with_columns(play_hash=pl.lit(0, dtype=pl.UInt64) - pl.col("play_hash"))
+        self._transaction.update_rows(clean.Plays, corrected, on=["listener", "play_id"])
+        return [formerly.lazy(), self._hashed(corrected).lazy()]
+
+    def _hashed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Stored plays (listener, play_id) with their play_hash."""
+        plays = self._transaction.query(
+            f"SELECT plays.*, context_hash FROM {_PLAYS} AS plays SEMI JOIN incoming_rows USING (listener, play_id) "
+            f"JOIN {_SOURCES} AS sources ON sources.play_id = plays.play_id AND sources.listener = plays.listener "
+            f"AND rule = 'winner' JOIN {_HISTORY} AS history ON history.row_id = source_row",
+            incoming_rows=rows,
         )
-        changed = now.join(formerly.select(*key, former_hash="play_hash"), on=key)
-        self._transaction.update_rows(clean.Plays, flipped.drop("former"), on=key)
-        touched = pl.concat(
-            [changed.select("listener", "played_on"), changed.select("listener", played_on="session_started_on")]
-        ).unique()
-        begun = _with_hash(
-            _hashed_plays(
-                self._transaction,
-                "SEMI JOIN incoming_rows ON plays.listener = incoming_rows.listener AND session_started_on = incoming_rows.played_on AND plays.played_on <> incoming_rows.played_on",
-                touched,
-            )
-        )
-        sums = begun.group_by("listener", played_on="session_started_on").agg(begun_hash=pl.col("play_hash").sum())
-        begun = touched.join(sums, on=["listener", "played_on"], how="left").with_columns(
-            pl.col("begun_hash").fill_null(pl.lit(0, dtype=pl.UInt64))
-        )
-        return transforms.revised_days(days.lazy(), changed.lazy(), begun.lazy()).collect()
+        return transforms.with_play_hash(plays.lazy()).collect()
 
 
 class _Lengths(NamedTuple):
@@ -381,20 +379,6 @@ def _before(transaction: Transaction, start: Start, zones: Mapping[str, DatedZon
         heard = transforms.heard(pl.col("listener_hash"), transforms.numbered(key))
         known[number] = first.with_columns(hashed).select(heard=heard)
     return transforms.Before(last.with_columns(hashed).select(transforms.NOTHING.last.columns), known)
-
-
-def _hashed_plays(transaction: Transaction, joined: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """The stored plays that join some rows, with their winning row's context_hash."""
-    return transaction.query(
-        f"SELECT plays.*, context_hash FROM (SELECT plays.* FROM {_PLAYS} AS plays {joined}) AS plays "
-        f"JOIN {_SOURCES} AS sources ON sources.play_id = plays.play_id AND sources.listener = plays.listener "
-        f"AND rule = 'winner' JOIN {_HISTORY} AS history ON history.row_id = source_row",
-        incoming_rows=rows,
-    )
-
-
-def _with_hash(plays: pl.DataFrame) -> pl.DataFrame:
-    return transforms.with_play_hash(plays.lazy()).collect()
 
 
 def _between(first: datetime | None, until: datetime | None) -> dict[str, Any]:
