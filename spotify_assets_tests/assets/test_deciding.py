@@ -162,7 +162,7 @@ def test_without_news_nothing_is_written(home: Home) -> None:
 
 
 def test_a_length_that_becomes_known_corrects_the_scrobbles_of_years_ago(home: Home) -> None:
-    home.take([track(at(0), 100_000, reason_end="endplay"), *(track(at(days=day), name="Other") for day in (0, 60))])
+    home.take([track(at(0), 100_000, reason_end="endplay"), track(at(days=60), name="Other", reason_end="endplay")])
     home.update_and_compare()
     home.take([track(at(days=119), 190_000)])
     home.update_and_compare()
@@ -182,4 +182,11 @@ def test_an_artist_told_anew_by_an_old_name_decides_over_the_plays_of_years_ago(
 
 
 def test_a_home_without_history_has_no_plays(home: Home) -> None:
+    home.update_and_compare()
+
+
+def test_a_home_whose_history_was_forgotten_has_no_plays(home: Home) -> None:
+    home.take([track(at(0)), track(at(days=100))])
+    home.update_and_compare()
+    home.forget([1, 2])
     home.update_and_compare()

@@ -174,14 +174,17 @@ class _Updating:
         session_gap_minutes: int,
         rows_per_stretch: int,
     ) -> None:
+        self.sums: list[pl.LazyFrame] = []
+        self.sessions: list[pl.LazyFrame] = []
         self.has_rivals = False
         self._transaction = transaction
+        self._read: Read = transaction.read
         self._start = start
         self._known = days_before.lazy().filter(pl.col("plays") > 0)
         self._stored_days = set(days_before.filter(pl.col("plays") > 0)["played_on"])
         self._rows_per_stretch = rows_per_stretch
-        self.sums: list[pl.LazyFrame] = []
-        self.sessions: list[pl.LazyFrame] = []
+        self._told: list[pl.DataFrame] = []
+        self._asked: set[str] = set()
         told = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True, **self._rows_from_start())
         self._names = transforms.names(told.lazy()).collect()
         self._lengths = _Lengths.read(transaction, start, self._names)
@@ -200,6 +203,9 @@ class _Updating:
 
     def write(self) -> None:
         """Decide, and write the days that differ."""
+        for table in (clean.Plays, clean.PlaySources):
+            # So that they exist, also where there is nothing to write.
+            self._transaction.append(table, pl.DataFrame(schema=table.polars_schema()))
         plan = self._plan()
         with closing(one_ahead(self._decided_days(plan))) as written:
             for table, rows, days in written:
@@ -221,11 +227,10 @@ class _Updating:
         """What is to be written. May be made in another thread than the one that writes: the rows of exports are read
         as they were committed."""
         after = self._start.first_day if self._start else date.min
-        with self._transaction.committed() as read:
-            self._read = read
+        with self._transaction.committed() as self._read:
             for number, (first, until) in enumerate(plan):
                 progress.report("Matching plays", number, len(plan))
-                history = read(raw.StreamingHistory, transforms.HISTORY_COLUMNS, **_between(first, until))
+                history = self._read(raw.StreamingHistory, transforms.HISTORY_COLUMNS, **_between(first, until))
                 decided = self._stretches.take(history, until)
                 del history
                 sums = transforms.day_sums(decided.plays.lazy(), decided.sources.lazy()).collect().lazy()
@@ -234,10 +239,10 @@ class _Updating:
                 before = decided.before or date.max
                 is_new = pl.col("played_on").is_between(after, before, closed="left")
                 if before > after:
-                    yield from self._changed_days(read, decided, sums.filter(is_new), self._known.filter(is_new))
+                    yield from self._changed_days(decided, sums.filter(is_new), self._known.filter(is_new))
                     after = before
 
-    def _changed_days(self, read: Read, decided: Decided, sums: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[_Days]:
+    def _changed_days(self, decided: Decided, sums: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[_Days]:
         hashes = pl.col("plays_hash", "sources_hash").cast(pl.String)
         told = sums.filter(pl.col("plays") > 0).with_columns(hashes)
         to_write = transforms.changed_days(told, known, "plays_hash").collect()
@@ -246,20 +251,27 @@ class _Updating:
         chunks = counts.sort("played_on").group_by(lot_number(self._rows_per_stretch), maintain_order=True)
         for _, days in chunks:
             of_days = plays.join(days, on="played_on", how="semi")
-            yield _Days(clean.Plays, self._full_rows(read, of_days), days["played_on"].to_list())
+            yield _Days(clean.Plays, self._full_rows(of_days), days["played_on"].to_list())
         to_relate = transforms.changed_days(told, known, "sources_hash").collect()
         sources = decided.sources.join(to_relate, on="played_on", how="semi")
         yield _Days(clean.PlaySources, sources, to_relate["played_on"].to_list())
 
-    def _full_rows(self, read: Read, plays: pl.DataFrame) -> pl.DataFrame:
+    def _full_rows(self, plays: pl.DataFrame) -> pl.DataFrame:
         """clean.plays for decided plays."""
         told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
-        rows = read(raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts BETWEEN ? AND ?", parameters=told)
+        rows = self._read(raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts BETWEEN ? AND ?", parameters=told)
         assembled = transforms.assemble_plays(plays.lazy(), rows.lazy(), self._names.lazy())
         return assembled.select(clean.Plays.column_names()).sort("played_on", "ended_at", "play_id").collect()
 
     def _told_last(self, artists: list[str]) -> pl.DataFrame:
         self.has_rivals = True
+        unasked = sorted({*artists} - self._asked)
+        if unasked:
+            self._asked |= {*unasked}
+            self._told.append(self._look_up_told_last(unasked))
+        return pl.concat(self._told)
+
+    def _look_up_told_last(self, artists: list[str]) -> pl.DataFrame:
         of_artists = "artist_name IN (SELECT unnest(?))"
         names = self._read(
             raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True, where=of_artists, parameters=[artists]
@@ -317,20 +329,20 @@ class _Lengths(NamedTuple):
         assumed: Of the whole history, as its rows tell: may be too long, where a row that tells a track's end does not
             win its play.
         before: As the plays before the start tell.
-        stored: As all stored plays tell, with track_key: what the stored flags rest on.
+        stored: As all stored plays tell, with track_key: what the flags before the start rest on. None without start.
         names: Keys of the tracks from the start on.
     """
 
     assumed: pl.DataFrame
     before: pl.DataFrame
-    stored: pl.DataFrame
+    stored: pl.DataFrame | None
     names: pl.DataFrame
 
     @classmethod
     def read(cls, transaction: Transaction, start: Start | None, names: pl.DataFrame) -> _Lengths:
         keys = names.select("track_key", "track_number").drop_nulls().unique()
         nothing = transforms.NO_LENGTHS
-        before, stored = nothing, nothing.with_columns(track_key=pl.lit(None, pl.String))
+        before, stored = nothing, None
         if start:
             stored = transaction.query(
                 "SELECT track_key, max(ms_played) FILTER (ended_at < ?) AS before_ms, max(ms_played) AS length_ms "
@@ -355,16 +367,18 @@ class _Lengths(NamedTuple):
             decided: `transforms.lengths` from the start on.
         """
         true = transforms.longest(pl.concat([self.before, decided]).lazy())
-        number = "track_number"
-        compared = (
-            true.join(self.assumed.lazy().rename({"length_ms": "assumed_ms"}), on=number, how="full", coalesce=True)
-            .join(self.stored.lazy().select(number, stored_ms="length_ms"), on=number, how="full", coalesce=True)
-            .with_columns(stored_ms="stored_ms" if self.stored.height else "length_ms")
-        )
-        length = pl.col("length_ms")
-        differ = compared.filter(length.ne_missing(pl.col("assumed_ms")) | length.ne_missing(pl.col("stored_ms")))
-        keys = pl.concat([self.names, self.stored.select("track_key", number)]).unique(number).lazy()
-        return differ.join(keys, on=number, how="inner").select("track_key", "length_ms").collect()
+        number, length = "track_number", pl.col("length_ms")
+        assumed = self.assumed.lazy().rename({"length_ms": "assumed_ms"})
+        compared = true.join(assumed, on=number, how="full", coalesce=True)
+        differs = length.ne_missing(pl.col("assumed_ms"))
+        keys = self.names
+        if self.stored is not None:
+            stored = self.stored.lazy().select(number, stored_ms="length_ms")
+            compared = compared.join(stored, on=number, how="full", coalesce=True)
+            differs |= length.ne_missing(pl.col("stored_ms"))
+            keys = pl.concat([keys, self.stored.select(keys.columns)]).unique(number)
+        wrong = compared.filter(differs).join(keys.lazy(), on=number, how="inner")
+        return wrong.select("track_key", "length_ms").collect()
 
 
 def _before(transaction: Transaction, start: Start, zones: Mapping[str, DatedZones]) -> transforms.Before:
@@ -401,9 +415,9 @@ def _balance(transaction: Transaction) -> dict[str, int]:
         Unbalanced: A source row is missing, stands twice, or is neither a copy nor superseded; or a play is missing or
             stands twice.
     """
-    if transaction.maximum(raw.StreamingHistory, "row_id") is None:
-        return {}
-    rows = transaction.query(f"SELECT count(*) AS rows_of_exports, sum(hash(row_id)) AS hashes FROM {_HISTORY}")
+    row_ids = pl.DataFrame({"rows_of_exports": [0], "hashes": [None]})
+    if transaction.maximum(raw.StreamingHistory, "row_id") is not None:
+        row_ids = transaction.query(f"SELECT count(*) AS rows_of_exports, sum(hash(row_id)) AS hashes FROM {_HISTORY}")
     sources = transaction.query(
         "SELECT count(*) AS source_rows, sum(hash(source_row)) AS hashes, "
         "count(*) FILTER (rule IN ('superseded', 'basic_of_extended')) AS superseded, "
@@ -415,13 +429,13 @@ def _balance(transaction: Transaction) -> dict[str, int]:
         f"coalesce(sum(copies) FILTER (source <> 'api'), 0)::BIGINT AS copies FROM {_PLAYS}"
     )
     counts = {
-        "rows_of_exports": rows["rows_of_exports"].item(),
+        "rows_of_exports": row_ids["rows_of_exports"].item(),
         **{name: sources[name].item() for name in ("source_rows", "winners", "superseded")},
         **{name: plays[name].item() for name in ("plays", "copies")},
     }
     is_even = (
         counts["rows_of_exports"] == counts["source_rows"] == counts["copies"] + counts["superseded"]
-        and rows["hashes"].item() == sources["hashes"].item()
+        and row_ids["hashes"].item() == sources["hashes"].item()
         and counts["plays"] == counts["winners"]
         and plays["hashes"].item() == sources["play_hashes"].item()
     )
