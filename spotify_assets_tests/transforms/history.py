@@ -250,7 +250,18 @@ class Lakehouse:
 
     def catalogue(self) -> dict[str, pl.DataFrame]:
         """clean.tracks, albums, artists and calendar."""
-        spelled = catalogue.spellings(self.plays.lazy().select(catalogue.PLAY_COLUMNS))
+        spelled = (
+            self.plays.lazy()
+            .filter(pl.col("content_type") == "track")
+            .group_by(catalogue.NAMES)
+            .agg(
+                plays=pl.len().cast(pl.Int64),
+                ms_played=pl.col("ms_played").sum(),
+                length_ms=pl.col("ms_played").filter("is_finished").max(),
+                first_played_at=pl.col("ended_at").min(),
+                last_played_at=pl.col("ended_at").max(),
+            )
+        )
         frames = {
             clean.Tracks: catalogue.tracks(spelled),
             clean.Albums: catalogue.albums(spelled),
