@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from spotify_assets.assets.clean.deciding import Update, update_plays
+from spotify_assets.assets.clean.deciding import Unbalanced, Update, update_plays
 from spotify_assets.lakehouse import Warehouse, run_session
 from spotify_assets.schemas import clean, meta, raw
 from spotify_assets.transforms import plays as transforms
 from spotify_assets.transforms.zones import DatedZones, local_date
-from spotify_assets_tests.transforms.history import Lakehouse, Row, at, track, uri
+from spotify_assets_tests.transforms.history import Lakehouse, Row, at, track, uri, without_uri
 from spotify_assets_tests.transforms.long_histories import LISTENERS, ZONES, told_rows
 
 
@@ -190,3 +190,30 @@ def test_a_home_whose_history_was_forgotten_has_no_plays(home: Home) -> None:
     home.update_and_compare()
     home.forget([1, 2])
     home.update_and_compare()
+
+
+def test_a_row_that_lost_its_play_tells_no_length(home: Home) -> None:
+    home.take([without_uri(track(at(0), 190_000, reason_end="trackdone"))])
+    home.take([track(at(0), 190_000, reason_end="fwdbtn"), track(at(days=1), 100_000, reason_end="endplay")])
+    home.update_and_compare()
+    (flag,) = home.warehouse.read(clean.Plays).filter(ended_at=at(days=1))["is_scrobble"]
+    assert flag is None
+
+
+def test_a_session_over_the_end_of_what_is_kept_changes_the_version_of_the_day_it_began(home: Home) -> None:
+    # October's news are decided from the end of August on: one session lasts from before to after.
+    home.take([track(at(hours=hours), 3_600_000, name="Night") for hours in range(24 * 60, 24 * 110)])
+    home.update_and_compare()
+    home.take([track(at(days=110), 3_600_000)])
+    home.update_and_compare()
+
+
+def test_plays_that_do_not_balance_are_not_written(home: Home) -> None:
+    home.take([track(at(0)), track(at(days=1))])
+    home.update_and_compare()
+    with home.warehouse.transaction() as transaction:
+        transaction.delete_rows(clean.PlaySources, pl.DataFrame({"source_row": [1]}))
+    home.take([track(at(days=110))])
+    with pytest.raises(Unbalanced, match="clean.plays is as it was"):
+        home.update()
+    assert home.warehouse.read(clean.Plays).height == 2
