@@ -138,6 +138,18 @@ class Transaction:
             set_up(cursor)
             yield partial(read_table, cursor, catalog=Catalog(cursor))
 
+    def query(
+        self, sql: str, parameters: Sequence[Any] = (), *, incoming_rows: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """What `read` cannot ask for: the answer to a SELECT; sees what this transaction has written.
+
+        Args:
+            incoming_rows: A frame that the statement may select from, as `incoming_rows`.
+        """
+        if incoming_rows is not None:
+            incoming_rows = FrameStream(incoming_rows)
+        return frame_of(self.connection.sql(sql, params=list(parameters) or None))
+
     def maximum(self, table: type[Table] | str, column: str) -> Any:
         """The largest value of a column; None for a table without rows."""
         table = as_table(table)

@@ -5,7 +5,7 @@ These tables are written by the lakehouse, never by an asset, and tell nothing a
 
 from __future__ import annotations
 
-from spotify_assets.schemas.table import Layout, Table, count, day, instant, text, whole_number
+from spotify_assets.schemas.table import Layout, Table, count, day, instant, text, whole_number, yes_or_no
 
 
 class DayVersions(Table):
@@ -28,6 +28,28 @@ class Changes(Table):
     table_name = text("schema.table.", key=True)
     month = text("YYYY-MM, or empty for tables that are mirrored as one file.", key=True)
     sequence = whole_number("Number of the change, rising.", minimum=1)
+
+
+class Decided(Table):
+    """What the rows of a table that is brought up to date in parts were last decided from."""
+
+    layout = Layout("meta", "decided", mirrored=False, sort=("table_name",))
+
+    table_name = text("schema.table.", key=True)
+    sequence = count("Number of the newest change of the source table that was seen (`meta.changes`).")
+    rules = text("Hash over the settings and the code that ruled the rows: with another one all are decided anew.")
+    is_whole = yes_or_no("A row depends on others at any distance: every change means to decide all rows anew.")
+
+
+class SessionDays(Table):
+    """For each day the plays of sessions that began on another day, whose version of clean.days they are part of."""
+
+    layout = Layout("meta", "session_days", mirrored=False, sort=("listener", "played_on", "session_started_on"))
+
+    listener = text("Whose day it is.", key=True)
+    played_on = day("Local date of the plays.", key=True)
+    session_started_on = day("Local date on which their session began.", key=True)
+    plays_hash = text("Hash over the plays.")
 
 
 class Published(Table):

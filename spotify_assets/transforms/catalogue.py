@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
-PLAY_COLUMNS = [
-    "content_type",
-    "track_key",
-    "track_name",
-    "artist_key",
-    "artist_name",
-    "album_key",
-    "album_name",
-    "track_uri",
-    "track_id",
-    "ms_played",
-    "is_finished",
-    "ended_at",
-]
-"""Columns of clean.plays that the catalogue is made from."""
+NAMES = ["track_key", "track_name", "artist_key", "artist_name", "album_key", "album_name", "track_uri", "track_id"]
+"""Columns of clean.plays that name a track."""
 
-_NAMES = ["track_key", "track_name", "artist_key", "artist_name", "album_key", "album_name", "track_uri", "track_id"]
-_SUMS = ["plays", "ms_played", "length_ms", "first_played_at", "last_played_at"]
-
-
-def spellings(plays: pl.LazyFrame) -> pl.LazyFrame:
-    """One row for each way in which tracks were named: what `tracks`, `albums` and `artists` sum up.
-
-    Columns: keys, names, track_uri and track_id, plays, ms_played, length_ms, first_played_at, last_played_at.
-    """
-    return (
-        plays.filter(pl.col("content_type") == "track")
-        .with_columns(length_ms=pl.when("is_finished").then("ms_played"))
-        .group_by(_NAMES)
-        .agg(
-            plays=pl.len().cast(pl.Int64),
-            ms_played=pl.col("ms_played").sum(),
-            length_ms=pl.col("length_ms").max(),
-            first_played_at=pl.col("ended_at").min(),
-            last_played_at=pl.col("ended_at").max(),
-        )
-    )
-
-
-def joined_spellings(parts: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
-    """`spellings` of all plays from those of some at a time."""
-    return pl.concat(parts).group_by(_NAMES).agg(*_totals(), pl.col("length_ms").max()).select(*_NAMES, *_SUMS)
+SPELLINGS = pl.Schema(
+    {
+        **dict.fromkeys(NAMES, pl.String),
+        "plays": pl.Int64,
+        "ms_played": pl.Int64,
+        "length_ms": pl.Int64,
+        "first_played_at": pl.Datetime("us", "UTC"),
+        "last_played_at": pl.Datetime("us", "UTC"),
+    }
+)
+"""Columns of spellings: one row for each way in which tracks were named in clean.plays, with number of plays, listening
+time, longest finished play, first and last end."""
 
 
 def _totals() -> list[pl.Expr]:
@@ -71,7 +44,7 @@ def _most_played(spelled: pl.LazyFrame, key: str, columns: Sequence[str]) -> pl.
 
 
 def tracks(spelled: pl.LazyFrame) -> pl.LazyFrame:
-    """clean.tracks from `spellings`."""
+    """clean.tracks from `SPELLINGS`."""
     of_tracks = spelled.filter(pl.col("track_key").is_not_null())
     return (
         of_tracks.group_by("track_key")
@@ -92,7 +65,7 @@ def tracks(spelled: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def albums(spelled: pl.LazyFrame) -> pl.LazyFrame:
-    """clean.albums from `spellings`."""
+    """clean.albums from `SPELLINGS`."""
     of_albums = spelled.filter(pl.col("album_key").is_not_null())
     return (
         of_albums.group_by("album_key")
@@ -103,7 +76,7 @@ def albums(spelled: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def artists(spelled: pl.LazyFrame) -> pl.LazyFrame:
-    """clean.artists from `spellings`."""
+    """clean.artists from `SPELLINGS`."""
     of_artists = spelled.filter(pl.col("artist_key").is_not_null())
     return (
         of_artists.group_by("artist_key")

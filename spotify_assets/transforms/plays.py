@@ -1,15 +1,19 @@
 """From source rows to plays.
 
-`assign_rows` decides over the whole history which source rows tell of one play, `decide_plays` gives each play its
-instants, session and flags, `play_sources` keeps the lineage, `days` the version of each day, and `assemble_plays`
-adds the names for the days that are to be written. The first four see narrow frames only: a million rows of all
-columns cost more than a gigabyte, the narrow frame a third of one. Because they see the whole history, pairing,
-sessions and first plays never meet a partition's border.
+`assign_rows` decides which source rows tell of one play, `told_plays` and `settled_plays` give each play its instants,
+session and flags, `play_sources` keeps the lineage, `days` the version of each day, and `assemble_plays` adds the names
+for the days that are to be written. All but the last see narrow frames only: a million rows of all columns cost more
+than a gigabyte, the narrow frame a third of one.
+
+`decide_plays` says what is right: it decides over the whole history at once. A home's history is decided in stretches
+(`transforms.stretches`), with what is known of the time before each, and must come to the same rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
@@ -90,22 +94,36 @@ def names(told: pl.LazyFrame) -> pl.LazyFrame:
 
     Returns:
         names_hash, track_name, artist_name, album_name, track_key, artist_key, album_key; track_number,
-        artist_number, album_number (equal for equal keys, NULL for none).
+        artist_number, album_number (`numbered`).
     """
     distinct = told.filter(pl.col("names_hash").is_not_null()).unique("names_hash")
-    numbers = {f"{name}_number": pl.col(f"{name}_key").rank("dense") for name in ("track", "artist", "album")}
-    return with_keys(distinct).with_columns(**numbers)
+    return with_keys(distinct).with_columns(
+        track_number=numbered("track_key"), artist_number=numbered("artist_key"), album_number=numbered("album_key")
+    )
+
+
+def numbered(column: str) -> pl.Expr:
+    """A number for each text, equal for equal texts within this process; NULL for NULL.
+
+    Never stored: Polars may hash texts otherwise in its next release.
+    """
+    return pl.when(pl.col(column).is_not_null()).then(pl.col(column).hash())
 
 
 _ASSIGNED = ["row_id", "winner_row_id", "rule", "copies"]
 
+ToldLast = Callable[[list[str]], pl.DataFrame]
+"""Given names of artists, when they were told of last: result of `artists_told_last` over the whole history."""
 
-def assign_rows(history: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
+
+def assign_rows(history: pl.LazyFrame, names: pl.LazyFrame, told_last: ToldLast | None = None) -> pl.LazyFrame:
     """Which source rows tell of one play.
 
     Args:
-        history: raw.streaming_history with HISTORY_COLUMNS.
+        history: raw.streaming_history with HISTORY_COLUMNS, all rows of a listener's minute or none.
         names: Result of `names`.
+        told_last: Asked only where rows that tell one play equally well differ in the artist; by default `history` is
+            taken for the whole history.
 
     Returns:
         row_id, winner_row_id, rule (see clean.play_sources) and copies (of the play, on every row of it).
@@ -114,14 +132,11 @@ def assign_rows(history: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
     the row with its creator and title. Two different tracks are two plays, however close. An account-data row is the
     extended row of the same minute, ms_played, creator and title, one to one.
     """
-    rows = _once(_with_bucket(history))
-    single = rows.filter("is_single")
-    crowded = _once(_with_standing(_grouped(_once(rows.filter(~pl.col("is_single"))))))
-    candidates = crowded.filter("is_candidate")
-    told_last = _artists_told_last(pl.concat([single.select(_NAMED), candidates.select(_NAMED)]), candidates, names)
+    single, crowded = _single_and_crowded(history)
+    told_last = told_last or (lambda artists: _told_last(single, crowded, names, artists))
     shown = [*_ASSIGNED, "is_basic", "ts", "title"]
     settled = single.with_columns(winner_row_id="row_id", rule=pl.lit("winner"), copies=pl.lit(1, dtype=pl.Int64))
-    ranked = _ranked(crowded.join(told_last, on=["listener_number", "names_hash"], how="left"))
+    ranked = _ranked(_with_told_last(crowded, names, told_last))
     assigned = _once(pl.concat([settled.select(shown), ranked.select(shown)]))
     is_basic = pl.col("is_basic")
     extended, basic = assigned.filter(~is_basic), _once(assigned.filter(is_basic))
@@ -135,6 +150,12 @@ def _once(frame: pl.LazyFrame) -> pl.LazyFrame:
     whole way again: sixteen seconds for a million rows instead of one.
     """
     return frame.collect().lazy()
+
+
+def _single_and_crowded(history: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Rows alone in their bucket, and all others with their play and standing."""
+    rows = _once(_with_bucket(history))
+    return rows.filter("is_single"), _once(_with_standing(_grouped(_once(rows.filter(~pl.col("is_single"))))))
 
 
 def _bits(column: str) -> pl.Expr:
@@ -220,27 +241,50 @@ def _with_standing(rows: pl.LazyFrame) -> pl.LazyFrame:
 _NAMED = ["listener_number", "names_hash", "ts"]
 
 
-def _artists_told_last(told: pl.LazyFrame, candidates: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
-    """When the artists were told of last, for the names between which candidates for one play differ.
+def _with_told_last(crowded: pl.LazyFrame, names: pl.LazyFrame, told_last: ToldLast) -> pl.LazyFrame:
+    """Add artist_name and told_last to the candidates for one play that differ in the artist.
 
     After an artist was renamed the name in the newer export, which reaches further, wins for all of the artist's
     plays.
     """
-    contended = candidates.filter(pl.col("names_hash").min().over("play") != pl.col("names_hash").max().over("play"))
-    artists = (
-        names.join(contended.select("names_hash").unique(), on="names_hash", how="semi").select("artist_name").unique()
+    differ = pl.col("names_hash").min().over("play") != pl.col("names_hash").max().over("play")
+    contended = crowded.filter("is_candidate").select("row_id", "listener_number", "play", "names_hash").filter(differ)
+    rivals = (
+        contended.join(names.select("names_hash", "artist_name"), on="names_hash", how="left")
+        .filter(pl.col("artist_name").n_unique().over("play") > 1)
+        .collect()
     )
-    named = names.join(artists, on="artist_name", how="semi").select("names_hash", "artist_name")
-    return (
-        told.join(named, on="names_hash", how="inner")
-        .group_by("listener_number", "artist_name", "names_hash")
-        .agg(pl.col("ts").max())
-        .select(
-            "listener_number",
-            "names_hash",
-            "artist_name",
-            told_last=pl.col("ts").max().over("listener_number", "artist_name"),
+    artists = rivals["artist_name"].drop_nulls().unique().sort().to_list()
+    if not artists:
+        return crowded.with_columns(
+            artist_name=pl.lit(None, pl.String), told_last=pl.lit(None, pl.Datetime("us", "UTC"))
         )
+    told = rivals.join(told_last(artists), on=["listener_number", "artist_name"], how="left")
+    return crowded.join(told.lazy().select("row_id", "artist_name", "told_last"), on="row_id", how="left")
+
+
+def artists_told_last(history: pl.LazyFrame, names: pl.LazyFrame, artists: list[str]) -> pl.DataFrame:
+    """When artists were told of last, by rows that tell a play as well as any other row of it.
+
+    Args:
+        history: raw.streaming_history with HISTORY_COLUMNS: every row of the instants at which one of them was told of.
+        names: Result of `names`.
+        artists: Names as told.
+
+    Returns:
+        listener_number, artist_name, told_last.
+    """
+    return _told_last(*_single_and_crowded(history), names, artists)
+
+
+def _told_last(single: pl.LazyFrame, crowded: pl.LazyFrame, names: pl.LazyFrame, artists: list[str]) -> pl.DataFrame:
+    told = pl.concat([single.select(_NAMED), crowded.filter("is_candidate").select(_NAMED)])
+    of_artists = names.filter(pl.col("artist_name").is_in(artists)).select("names_hash", "artist_name")
+    return (
+        told.join(of_artists, on="names_hash", how="inner")
+        .group_by("listener_number", "artist_name")
+        .agg(told_last=pl.col("ts").max())
+        .collect()
     )
 
 
@@ -312,7 +356,7 @@ def decide_plays(
     zones: Mapping[str, DatedZones],
     session_gap_minutes: int,
 ) -> pl.LazyFrame:
-    """All that is known of each play but its texts.
+    """All that is known of each play of a whole history but its texts.
 
     Args:
         history: raw.streaming_history with HISTORY_COLUMNS.
@@ -324,15 +368,32 @@ def decide_plays(
 
     Returns:
         One row for each play: row_id, ts and names_hash of the winner, the columns of clean.plays that need no text,
-        and play_hash (UInt64 over all that the play says).
+        context_hash, and play_hash (UInt64 over all that the play says).
+    """
+    told = _once(told_plays(history, assigned, names, zones))
+    settled = settled_plays(
+        told, lengths=lengths(told), before=NOTHING, zones=zones, session_gap_minutes=session_gap_minutes
+    )
+    return as_decided(settled)
+
+
+def told_plays(
+    history: pl.LazyFrame, assigned: pl.LazyFrame, names: pl.LazyFrame, listeners: Iterable[str]
+) -> pl.LazyFrame:
+    """What the winning rows tell of their plays by themselves, for `settled_plays`.
+
+    Args:
+        history: raw.streaming_history with HISTORY_COLUMNS.
+        assigned: Result of `assign_rows`.
+        names: Result of `names`.
+        listeners: At least those of the history.
     """
     winners = assigned.filter(pl.col("rule") == "winner").select("row_id", "copies")
     numbers = names.select("names_hash", *_NUMBERS)
-    # Only what is decided on goes through the sort: each column that passes it costs as much as most of the rules.
     plays = (
         _with_instants(history.join(winners, on="row_id", how="inner").join(numbers, on="names_hash", how="left"))
         .with_columns(
-            listener_hash=_text_hashes("listener", zones),
+            listener_hash=text_hashes("listener", listeners),
             is_basic=pl.col("kind") == "basic",
             content=_content(),
             is_skip=_is_skip(),
@@ -342,16 +403,85 @@ def decide_plays(
     )
     identity = map(pl.col, ("is_basic", "listener_hash", "ts", "ms_played", "uri_hash", "names_hash"))
     plays = with_row_hash(plays, "play_id", identity).with_columns(as_identifier(pl.col("play_id")))
+    # Only what is decided on goes through the sort: each column that passes it costs as much as most of the rules.
+    return plays.select(*_TOLD)
+
+
+def lengths(told: pl.LazyFrame) -> pl.LazyFrame:
+    """track_number and length_ms of the tracks that were played to their end: the longest such play of anybody."""
+    finished = told.filter(pl.col("is_finished") & pl.col("track_number").is_not_null())
+    return longest(finished.select("track_number", length_ms="ms_played"))
+
+
+def told_lengths(finished: pl.LazyFrame, names: pl.LazyFrame) -> pl.LazyFrame:
+    """`lengths`, as all rows tell them that say a track was finished, whether they win their play or not.
+
+    Args:
+        finished: names_hash, says and ms_played of rows of raw.streaming_history; of rows that are equal in the first
+            two the longest is enough.
+        names: Result of `names`.
+    """
+    of_tracks = finished.filter(_content() == _TRACK).join(names, on="names_hash", how="inner")
+    return longest(of_tracks.filter(pl.col("track_number").is_not_null()).select("track_number", length_ms="ms_played"))
+
+
+def longest(lengths: pl.LazyFrame) -> pl.LazyFrame:
+    """The longest length_ms of each track_number."""
+    return lengths.group_by("track_number").agg(pl.col("length_ms").max())
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is known of the time before some plays.
+
+    Attributes:
+        last: listener_hash, ended_at, session_id and session_started_on of each listener's last play.
+        known: For track_number, artist_number and album_number what each listener has heard: column `heard`, of which
+            `heard` makes the value.
+    """
+
+    last: pl.DataFrame
+    known: Mapping[str, pl.DataFrame]
+
+
+def heard(listener_hash: pl.Expr, number: pl.Expr) -> pl.Expr:
+    """One number for a listener and what was heard."""
+    return number.xor(listener_hash.reinterpret(signed=False) * pl.lit(0x9E3779B97F4A7C15, dtype=pl.UInt64))
+
+
+def settled_plays(
+    told: pl.LazyFrame,
+    *,
+    lengths: pl.LazyFrame,
+    before: Before,
+    zones: Mapping[str, DatedZones],
+    session_gap_minutes: int,
+) -> pl.LazyFrame:
+    """Give plays their local times, sessions and flags, in the order of listeners and ends.
+
+    Args:
+        told: Result of `told_plays`: all plays of some time. Of the plays whose session or play_hash is used, later
+            rows must tell no earlier start.
+        lengths: As `lengths` of the whole history.
+        before: What is known of the time before.
+        zones: See `decide_plays`.
+        session_gap_minutes: See `decide_plays`.
+    """
     plays = (
-        plays.select(*_DECIDED)
         # Of plays of one instant the title decides which was first: a play's id is another in every key generation.
-        .sort("listener_hash", "ended_at", "started_at", "title_hash", "play_id")
+        told.sort("listener_hash", "ended_at", "started_at", "title_hash", "play_id")
         .with_columns(**local_times(zones, ["started_at", "ended_at"]))
         .with_columns(played_on=pl.col("ended_at_local").dt.date())
     )
-    plays = _with_first_plays(_with_sessions(plays, session_gap_minutes)).with_columns(
-        is_stream=pl.col("ms_played") >= STREAM_MS, is_scrobble=_is_scrobble()
+    plays = _with_first_plays(_with_sessions(plays, before.last, session_gap_minutes), before.known)
+    plays = plays.join(lengths, on="track_number", how="left", maintain_order="left").with_columns(
+        is_stream=pl.col("ms_played") >= STREAM_MS, is_scrobble=is_scrobble()
     )
+    return with_play_hash(plays)
+
+
+def with_play_hash(plays: pl.LazyFrame) -> pl.LazyFrame:
+    """Add play_hash to plays with their columns of clean.plays and their winning row's context_hash."""
     hashed = (
         "play_id",
         "started_at",
@@ -368,7 +498,12 @@ def decide_plays(
         "is_scrobble",
         "copies",
     )
-    return with_row_hash(plays, "play_hash", map(pl.col, hashed), salt=_RULES_VERSION).select(
+    return with_row_hash(plays, "play_hash", map(pl.col, hashed), salt=_RULES_VERSION)
+
+
+def as_decided(settled: pl.LazyFrame) -> pl.LazyFrame:
+    """The result of `settled_plays` in the words of clean.plays, see `decide_plays`."""
+    return settled.select(
         "row_id",
         "ts",
         "names_hash",
@@ -397,11 +532,22 @@ def decide_plays(
     )
 
 
+def rules_fingerprint(zones: Mapping[str, DatedZones], session_gap_minutes: int) -> str:
+    """What rules the plays besides the rows of exports: another fingerprint may mean other plays anywhere."""
+    told_zones = {
+        listener: [(begin and begin.isoformat(), zone) for begin, zone in of_listener]
+        for listener, of_listener in zones.items()
+    }
+    # Polars brings its own time zones.
+    rules = [_RULES_VERSION, pl.__version__, session_gap_minutes, told_zones]
+    return str(text_hash(json.dumps(rules, sort_keys=True)))
+
+
 CONTENT_TYPES = ("track", "episode", "audiobook", "unknown")
 _TRACK, _EPISODE, _AUDIOBOOK, _UNKNOWN = range(4)
 
 _NUMBERS = ["track_number", "artist_number", "album_number"]
-_DECIDED = [
+_TOLD = [
     "row_id",
     "ts",
     "names_hash",
@@ -443,7 +589,8 @@ def _with_instants(rows: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _text_hashes(column: str, values: Iterable[str]) -> pl.Expr:
+def text_hashes(column: str, values: Iterable[str]) -> pl.Expr:
+    """`text_hash` of a column that holds no other texts than `values`."""
     hashes = {value: text_hash(value) for value in values}
     if not hashes:
         return pl.lit(None, dtype=pl.Int64)
@@ -471,18 +618,16 @@ def _is_skip() -> pl.Expr:
     return pl.coalesce(is_skip, "skipped")
 
 
-def _is_scrobble() -> pl.Expr:
-    played, finished = pl.col("ms_played"), pl.col("is_finished")
-    # A track's length is the same for all listeners of the home.
-    length = pl.when(finished).then(played).max().over("track_number")
-    length = pl.when(pl.col("track_number").is_not_null()).then(length)
+def is_scrobble() -> pl.Expr:
+    """From ms_played, is_finished and the track's length_ms, which is the same for all listeners of the home."""
+    played, finished, length = pl.col("ms_played"), pl.col("is_finished"), pl.col("length_ms")
     is_long = length > SCROBBLE_LENGTH_MS
     # Half of any length over 30 s is over 15 s: a shorter play is none of half a track, however long that is.
     is_half = pl.when(played * 2 <= SCROBBLE_LENGTH_MS).then(False).otherwise(played * 2 >= length)
     return (played >= SCROBBLE_MS) | (is_long & is_half) | (is_long & finished)
 
 
-def _with_sessions(plays: pl.LazyFrame, session_gap_minutes: int) -> pl.LazyFrame:
+def _with_sessions(plays: pl.LazyFrame, last: pl.DataFrame, session_gap_minutes: int) -> pl.LazyFrame:
     """Add session_id and session_started_on to plays in the order of their ends.
 
     A session ends where all that is still to come starts at least the gap after the latest end so far. Told from the
@@ -490,36 +635,63 @@ def _with_sessions(plays: pl.LazyFrame, session_gap_minutes: int) -> pl.LazyFram
     """
     gap = timedelta(minutes=session_gap_minutes)
     next_start = pl.col("next_start")
-    earliest = plays.with_columns(next_start=pl.col("started_at").cum_min(reverse=True).over("listener_hash"))
-    begins = (pl.col("listener_hash") != pl.col("listener_hash").shift(1)) | (
-        next_start - pl.col("ended_at").shift(1) >= gap
+    is_first = (pl.col("listener_hash") != pl.col("listener_hash").shift(1)).fill_null(True)
+    open_sessions = last.lazy().select("listener_hash", pl.exclude("listener_hash").name.prefix("open_"))
+    plays = (
+        plays.join(open_sessions, on="listener_hash", how="left", maintain_order="left")
+        .with_columns(
+            next_start=pl.col("started_at").cum_min(reverse=True).over("listener_hash"),
+            is_first=is_first,
+            last_ended_at=pl.when(is_first).then("open_ended_at").otherwise(pl.col("ended_at").shift(1)),
+        )
+        .with_columns(
+            begins=(next_start - pl.col("last_ended_at") >= gap).fill_null(True),
+            # The play that starts next need not be the one that ends next.
+            next_day=pl.when(pl.col("started_at") == next_start).then("played_on").backward_fill(),
+        )
     )
-    begun = earliest.with_columns(
-        begins=begins.fill_null(True),
-        # The play that starts next need not be the one that ends next.
-        next_day=pl.when(pl.col("started_at") == next_start).then("played_on").backward_fill(),
-    ).with_columns(
-        session_started_at=pl.when("begins").then(next_start).forward_fill(),
-        session_started_on=pl.when("begins").then("next_day").forward_fill(),
-    )
-    return with_row_hash(begun, "session_id", map(pl.col, ("listener_hash", "session_started_at"))).with_columns(
-        as_identifier(pl.col("session_id"))
+    begun = with_row_hash(plays, "begun_id", map(pl.col, ("listener_hash", "next_start")))
+
+    def told(begun: pl.Expr, carried: str) -> pl.Expr:
+        return pl.when("begins").then(begun).when("is_first").then(carried).forward_fill()
+
+    return begun.with_columns(
+        session_id=told(as_identifier(pl.col("begun_id")), "open_session_id"),
+        session_started_on=told(pl.col("next_day"), "open_session_started_on"),
     )
 
 
-def _with_first_plays(plays: pl.LazyFrame) -> pl.LazyFrame:
+def _with_first_plays(plays: pl.LazyFrame, known: Mapping[str, pl.DataFrame]) -> pl.LazyFrame:
     """Add the flags of first plays to plays in the order of listeners and ends."""
 
     def first(number: str) -> pl.Expr:
-        of_listener = pl.struct("listener_hash", number)
-        known = pl.when(pl.col(number).is_not_null()).then(of_listener.is_first_distinct())
-        return pl.when(pl.col("content") == _TRACK).then(known).otherwise(False)
+        of_listener = heard(pl.col("listener_hash"), pl.col(number))
+        is_new = of_listener.is_first_distinct() & ~of_listener.is_in(known[number]["heard"].implode())
+        is_known = pl.when(pl.col(number).is_not_null()).then(is_new)
+        return pl.when(pl.col("content") == _TRACK).then(is_known).otherwise(False)
 
     return plays.with_columns(
         is_first_play_of_track=first("track_number"),
         is_first_play_of_artist=first("artist_number"),
         is_first_play_of_album=first("album_number"),
     )
+
+
+NO_LENGTHS = pl.DataFrame(schema={"track_number": pl.UInt64, "length_ms": pl.Int64})
+"""`lengths` of no plays."""
+
+NOTHING = Before(
+    pl.DataFrame(
+        schema={
+            "listener_hash": pl.Int64,
+            "ended_at": pl.Datetime("us", "UTC"),
+            "session_id": pl.Int64,
+            "session_started_on": pl.Date,
+        }
+    ),
+    {number: pl.DataFrame(schema={"heard": pl.UInt64}) for number in _NUMBERS},
+)
+"""Before the first play."""
 
 
 def play_sources(assigned: pl.LazyFrame, plays: pl.LazyFrame) -> pl.LazyFrame:
@@ -538,58 +710,99 @@ def play_sources(assigned: pl.LazyFrame, plays: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def days(plays: pl.LazyFrame, sources: pl.LazyFrame, *, today: Mapping[str, date]) -> pl.LazyFrame:
-    """clean.days: every day of each listener from the first play to today, with the versions of its rows.
+def day_sums(plays: pl.LazyFrame, sources: pl.LazyFrame) -> pl.LazyFrame:
+    """For each listener's day with plays the sums of which its row of clean.days is made.
+
+    Sums of parts of the plays may be added up (`added_up`).
 
     Args:
-        plays: Result of `decide_plays`.
-        sources: Result of `play_sources`.
-        today: Local date of each listener.
+        plays: Result of `decide_plays`, or some of its rows.
+        sources: Result of `play_sources` for them.
+
+    Returns:
+        listener, played_on, plays, plays_hash, sources_hash (UInt64).
     """
-    counted = plays.group_by("listener", "played_on").agg(
-        plays=pl.len().cast(pl.Int64), plays_hash=pl.col("play_hash").sum()
-    )
-    begun = (
-        plays.filter(pl.col("session_started_on") != pl.col("played_on"))
-        .group_by("listener", played_on="session_started_on")
-        .agg(begun_hash=pl.col("play_hash").sum())
-    )
+    counted = plays.select("listener", "played_on", plays=pl.lit(1, dtype=pl.Int64), plays_hash="play_hash")
     rules = pl.col("rule").replace_strict(
         {"winner": 0, "copy": 1, "superseded": 2, "basic_of_extended": 3}, return_dtype=pl.Int64
     )
-    told = (
-        with_row_hash(sources, "sources_hash", (pl.col("play_id"), pl.col("source_row"), rules))
-        .group_by("listener", "played_on")
-        .agg(pl.col("sources_hash").sum())
-    )
+    told = with_row_hash(sources, "sources_hash", (pl.col("play_id"), pl.col("source_row"), rules))
+    parts = (counted, told.select("listener", "played_on", "sources_hash"))
+    return added_up(DAY_SUMS, (part.group_by("listener", "played_on").agg(pl.all().sum()) for part in parts))
+
+
+def session_sums(plays: pl.LazyFrame) -> pl.LazyFrame:
+    """For each listener's day the plays of sessions that began on another day; may be added up.
+
+    Args:
+        plays: Result of `decide_plays`, or some of its rows.
+
+    Returns:
+        listener, played_on, session_started_on, plays_hash (UInt64).
+    """
+    of_other_days = plays.filter(pl.col("session_started_on") != pl.col("played_on"))
+    return added_up(SESSION_SUMS, [of_other_days.rename({"play_hash": "plays_hash"})])
+
+
+DAY_SUMS = pl.Schema(
+    {
+        "listener": pl.String,
+        "played_on": pl.Date,
+        "plays": pl.Int64,
+        "plays_hash": pl.UInt64,
+        "sources_hash": pl.UInt64,
+    }
+)
+"""Columns of `day_sums`."""
+
+SESSION_SUMS = pl.Schema(
+    {"listener": pl.String, "played_on": pl.Date, "session_started_on": pl.Date, "plays_hash": pl.UInt64}
+)
+"""Columns of `session_sums`."""
+
+
+def added_up(schema: pl.Schema, sums: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
+    """The sums (`DAY_SUMS`, `SESSION_SUMS`) of plays from those of their parts, whose hashes may be texts."""
+    columns = [pl.col(name).cast(dtype) for name, dtype in schema.items()]
+    parts = [part.select(pl.col(name) for name in part.collect_schema() if name in schema) for part in sums]
+    keys = [name for name in schema if name in ("listener", "played_on", "session_started_on")]
+    joined = pl.concat([pl.LazyFrame(schema=schema), *parts], how="diagonal_relaxed").select(columns)
+    return joined.group_by(keys).agg(pl.all().sum())
+
+
+def days(sums: pl.LazyFrame, sessions: pl.LazyFrame, *, today: Mapping[str, date]) -> pl.LazyFrame:
+    """clean.days: every day of each listener from the first play to today, with the versions of its rows.
+
+    Args:
+        sums: Result of `day_sums`.
+        sessions: Result of `session_sums`.
+        today: Local date of each listener.
+    """
     current = pl.LazyFrame(
         {"listener": list(today), "today": list(today.values())},
         schema={"listener": pl.String, "today": pl.Date},
     )
     every_day = (
-        plays.group_by("listener")
+        sums.filter(pl.col("plays") > 0)
+        .group_by("listener")
         .agg(first=pl.col("played_on").min(), last=pl.col("played_on").max())
         .join(current, on="listener", how="left")
         .select("listener", played_on=pl.date_ranges("first", pl.max_horizontal("last", "today")))
         .explode("played_on", empty_as_null=False)
     )
+    begun = sessions.group_by("listener", played_on="session_started_on").agg(begun_hash=pl.col("plays_hash").sum())
+    key = ["listener", "played_on"]
     zero = pl.lit(0, dtype=pl.UInt64)
     versioned = (
-        every_day.join(counted, on=["listener", "played_on"], how="left")
-        .join(begun, on=["listener", "played_on"], how="left")
-        .join(told, on=["listener", "played_on"], how="left")
+        every_day.join(sums, on=key, how="left")
+        .join(begun, on=key, how="left")
         .with_columns(pl.col("plays_hash", "begun_hash", "sources_hash").fill_null(zero), pl.col("plays").fill_null(0))
     )
     told_hashes = (pl.col(name).reinterpret(signed=True) for name in ("plays_hash", "begun_hash"))
     return (
         with_row_hash(versioned, "version", (*told_hashes, pl.col("plays")))
-        .select(
-            "listener",
-            "played_on",
-            *(as_text(pl.col(name)) for name in ("version", "plays_hash", "sources_hash")),
-            "plays",
-        )
-        .sort("listener", "played_on")
+        .select(*key, *(as_text(pl.col(name)) for name in ("version", "plays_hash", "sources_hash")), "plays")
+        .sort(key)
     )
 
 

@@ -53,6 +53,17 @@ def test_what_is_written_is_read_back_with_the_same_types(tmp_path: Path) -> Non
     assert stored.equals(frame.sort("read_at")) and stored.schema == frame.schema
 
 
+def test_a_query_sees_what_its_transaction_wrote_and_the_frame_it_is_given(tmp_path: Path) -> None:
+    with warehouse_in(tmp_path).transaction() as transaction:
+        transaction.append(Readings, readings(JANUARY))
+        found = transaction.query(
+            "SELECT count(*) AS rows FROM example.readings SEMI JOIN incoming_rows USING (read_on) WHERE read_on > ?",
+            [JANUARY[1]],
+            incoming_rows=pl.DataFrame({"read_on": JANUARY[:5]}),
+        )
+    assert found["rows"].to_list() == [readings(JANUARY[2:5]).height]
+
+
 def test_only_the_days_asked_for_are_read(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path)
     with warehouse.transaction() as transaction:

@@ -199,7 +199,9 @@ class Lakehouse:
         names, _, decided, sources = self.decide()
         listeners = self.history["listener"].unique().to_list()
         today = self.today if isinstance(self.today, Mapping) else dict.fromkeys(listeners, self.today)
-        days = plays.days(decided.lazy(), sources.lazy(), today=today).collect()
+        days = plays.days(
+            plays.day_sums(decided.lazy(), sources.lazy()), plays.session_sums(decided.lazy()), today=today
+        ).collect()
         days = days.select(self.days.columns)
         changed = plays.changed_days(days.lazy(), self.days.lazy(), "plays_hash").collect()["played_on"].to_list()
         related = plays.changed_days(days.lazy(), self.days.lazy(), "sources_hash").collect()["played_on"].to_list()
@@ -248,7 +250,18 @@ class Lakehouse:
 
     def catalogue(self) -> dict[str, pl.DataFrame]:
         """clean.tracks, albums, artists and calendar."""
-        spelled = catalogue.spellings(self.plays.lazy().select(catalogue.PLAY_COLUMNS))
+        spelled = (
+            self.plays.lazy()
+            .filter(pl.col("content_type") == "track")
+            .group_by(catalogue.NAMES)
+            .agg(
+                plays=pl.len().cast(pl.Int64),
+                ms_played=pl.col("ms_played").sum(),
+                length_ms=pl.col("ms_played").filter("is_finished").max(),
+                first_played_at=pl.col("ended_at").min(),
+                last_played_at=pl.col("ended_at").max(),
+            )
+        )
         frames = {
             clean.Tracks: catalogue.tracks(spelled),
             clean.Albums: catalogue.albums(spelled),
