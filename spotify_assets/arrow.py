@@ -32,27 +32,42 @@ class FrameStream:
         return self._frame.__arrow_c_stream__(requested_schema)
 
 
-def in_row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames that fill one row group exactly, or two of a narrow table; only the last may be shorter.
+class RowGroups:
+    """Rows on their way into a table, in frames that fill one row group exactly, or two of a narrow table.
 
     A row group that several statements fill is compressed more than once: a million plays in lots of 60,000 took 4.5 s
     of processor time to insert, in lots of a row group 3.4 s, and in lots of two of them, on two cores, half as long;
     but two of a wide table take a quarter of a gigabyte on their way.
     """
-    waiting: list[pl.DataFrame] = []
-    rows = 0
-    for frame in frames:
-        waiting.append(frame)
-        rows += frame.height
+
+    def __init__(self) -> None:
+        self._waiting: list[pl.DataFrame] = []
+        self._rows = 0
+
+    def add(self, frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """What is full by now."""
+        self._waiting.append(frame)
+        self._rows += frame.height
         enough = ROW_GROUP_ROWS * (2 if frame.width <= _NARROW_COLUMNS else 1)
-        while rows >= enough:
-            whole = pl.concat(waiting, rechunk=False)
-            waiting = [whole.slice(enough)]
-            rows -= enough
+        while self._rows >= enough:
+            whole = pl.concat(self._waiting, rechunk=False)
+            self._waiting = [whole.slice(enough)]
+            self._rows -= enough
             yield whole.head(enough)
             del whole
-    if rows:
-        yield pl.concat(waiting, rechunk=False)
+
+    def rest(self) -> Iterator[pl.DataFrame]:
+        """What is left."""
+        if self._rows:
+            yield pl.concat(self._waiting, rechunk=False)
+
+
+def in_row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in the same order as `RowGroups`; only the last frame may be shorter."""
+    groups = RowGroups()
+    for frame in frames:
+        yield from groups.add(frame)
+    yield from groups.rest()
 
 
 class _ResultStream:

@@ -12,6 +12,7 @@ import polars as pl
 
 from spotify_assets import progress
 from spotify_assets.ahead import one_ahead
+from spotify_assets.arrow import RowGroups
 from spotify_assets.lakehouse import Transaction, lot_number
 from spotify_assets.schemas import Table, clean, meta, raw
 from spotify_assets.transforms import plays as transforms
@@ -207,13 +208,18 @@ class _Updating:
             # So that they exist, also where there is nothing to write.
             self._transaction.append(table, pl.DataFrame(schema=table.polars_schema()))
         plan = self._plan()
+        appended = {clean.Plays: RowGroups(), clean.PlaySources: RowGroups()}
         with closing(one_ahead(self._decided_days(plan))) as written:
-            for table, rows, days in written:
+            for table, rows, days in (each for at_once in written for each in at_once):
                 if self._stored_days.isdisjoint(days):
                     # Nothing to be deleted, which for the first import of ten years took as long as a tenth of writing.
-                    self._transaction.append(table, rows)
+                    for frame in appended[table].add(rows):
+                        self._transaction.append(table, frame)
                 else:
                     self._transaction.replace_days(table, rows, days)
+        for table, groups in appended.items():
+            for frame in groups.rest():
+                self._transaction.append(table, frame)
 
     def _plan(self) -> list[tuple[datetime | None, datetime | None]]:
         """From when to when each stretch lasts: whole days, in which all rows of a minute lie."""
@@ -223,9 +229,11 @@ class _Updating:
         cuts = [datetime.combine(day, time(), UTC) for day in starts["ts"][1:]]
         return list(zip([self._start.ts_from if self._start else None, *cuts], [*cuts, None], strict=True))
 
-    def _decided_days(self, plan: list[tuple[datetime | None, datetime | None]]) -> Generator[_Days]:
-        """What is to be written. May be made in another thread than the one that writes: the rows of exports are read
-        as they were committed."""
+    def _decided_days(self, plan: list[tuple[datetime | None, datetime | None]]) -> Generator[list[_Days]]:
+        """What is to be written, as much of it at a time as is worth a thread's while.
+
+        May be made in another thread than the one that writes: the rows of exports are read as they were committed.
+        """
         after = self._start.first_day if self._start else date.min
         with self._transaction.committed() as self._read:
             for number, (first, until) in enumerate(plan):
@@ -242,19 +250,22 @@ class _Updating:
                     yield from self._changed_days(decided, sums.filter(is_new), self._known.filter(is_new))
                     after = before
 
-    def _changed_days(self, decided: Decided, sums: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[_Days]:
+    def _changed_days(self, decided: Decided, sums: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[list[_Days]]:
         hashes = pl.col("plays_hash", "sources_hash").cast(pl.String)
         told = sums.filter(pl.col("plays") > 0).with_columns(hashes)
         to_write = transforms.changed_days(told, known, "plays_hash").collect()
         plays = decided.plays.join(to_write, on="played_on", how="semi")
         counts = to_write.join(plays.group_by("played_on").len(), on="played_on", how="left").fill_null(0)
+        to_relate = transforms.changed_days(told, known, "sources_hash").collect()
+        sources = decided.sources.join(to_relate, on="played_on", how="semi")
+        at_once = [_Days(clean.PlaySources, sources, to_relate["played_on"].to_list())]
         chunks = counts.sort("played_on").group_by(lot_number(self._rows_per_stretch), maintain_order=True)
         for _, days in chunks:
             of_days = plays.join(days, on="played_on", how="semi")
-            yield _Days(clean.Plays, self._full_rows(of_days), days["played_on"].to_list())
-        to_relate = transforms.changed_days(told, known, "sources_hash").collect()
-        sources = decided.sources.join(to_relate, on="played_on", how="semi")
-        yield _Days(clean.PlaySources, sources, to_relate["played_on"].to_list())
+            yield [*at_once, _Days(clean.Plays, self._full_rows(of_days), days["played_on"].to_list())]
+            at_once = []
+        if at_once:
+            yield at_once
 
     def _full_rows(self, plays: pl.DataFrame) -> pl.DataFrame:
         """clean.plays for decided plays."""
