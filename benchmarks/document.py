@@ -86,8 +86,8 @@ def targets(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         row(
             f"all {rebuild['days']:,} days of all daily assets in one run",
             "<= 12 s, aim 8 s",
-            _seconds(rebuild["wall_seconds"]),
-            rebuild["wall_seconds"] <= 12,
+            f"{_seconds(rebuild['run_seconds'])} the run, {_seconds(rebuild['wall_seconds'])} the whole process",
+            rebuild["run_seconds"] <= 12,
         )
     published = results["publication"]
     row(

@@ -37,6 +37,7 @@ def _as_if(results: dict, *, seconds: float, again_seconds: float, peak_mb: floa
     for action in ("first", "again", "next_day", "rebuild"):
         size[action] |= {"wall_seconds": seconds, "data_seconds": seconds, "start_up_seconds": 0.0, "peak_mb": peak_mb}
     size["again"]["wall_seconds"] = again_seconds
+    size["rebuild"]["run_seconds"] = seconds
     return {**results, "sizes": {"1000000": size}, "publication": {"seconds": seconds, "megabytes": 50.0}}
 
 
