@@ -420,7 +420,7 @@ def _lots(connection: duckdb.DuckDBPyConnection, table: type[Table], parts: list
     if table.layout.month_column is None:
         yield from ([part] for part in parts)
         return
-    rows = _stored_months(connection, table)
+    rows = _stored_months(connection, table, _days_of(table, parts))
     lot: list[_Part] = []
     rows_of_lot = 0
     for part in parts:
@@ -438,11 +438,7 @@ def _make(cursor: duckdb.DuckDBPyConnection, lot: list[_Part], statement: str) -
     table = lot[0].table
     column = table.layout.month_column
     if column is not None:
-        # A DATE compared with an instant is cast in the session's zone, which is UTC.
-        statement += (
-            f" WHERE {quoted(column)} >= DATE '{lot[0].month}-01' "
-            f"AND {quoted(column)} < DATE '{lot[-1].month}-01' + INTERVAL 1 MONTH"
-        )
+        statement += f" WHERE {_days_of(table, lot)}"
     order = table.sort_columns()
     # Rows that are equal in the sort columns would otherwise lie as DuckDB's threads happened to hand them over.
     order += [name for name in table.primary_key() or table.column_names() if name not in order]
@@ -483,12 +479,21 @@ def _file(part: _Part, frame: pl.DataFrame) -> _Made:
     )
 
 
-def _stored_months(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> dict[str, int]:
-    """Rows of each month of a table."""
+def _days_of(table: type[Table], parts: list[_Part]) -> str:
+    """A condition in SQL on the months of the parts, and those between them."""
+    column = quoted(table.layout.month_column or "")
+    # A DATE compared with an instant is cast in the session's zone, which is UTC.
+    return f"{column} >= DATE '{parts[0].month}-01' AND {column} < DATE '{parts[-1].month}-01' + INTERVAL 1 MONTH"
+
+
+def _stored_months(
+    connection: duckdb.DuckDBPyConnection, table: type[Table], condition: str = "true"
+) -> dict[str, int]:
+    """Rows of each month of a table, of those that meet a condition in SQL."""
     column = quoted(table.layout.month_column or "")
     rows = connection.execute(
         f"SELECT strftime(month, '%Y-%m'), rows FROM (SELECT date_trunc('month', {column}) AS month, count(*) AS rows "
-        f"FROM {sql_name(table)} WHERE {column} IS NOT NULL GROUP BY ALL) ORDER BY ALL"
+        f"FROM {sql_name(table)} WHERE {column} IS NOT NULL AND {condition} GROUP BY ALL) ORDER BY ALL"
     ).fetchall()
     return dict(rows)
 

@@ -71,14 +71,11 @@ def publish_if_changed(
         if warehouse.is_open:
             # Copying a file that this process holds open would silently drop DuckDB's lock on it.
             raise RuntimeError("publishing while this process has the warehouse open")
-        with warehouse.get_connection(log) as connection:
-            catalog = Catalog(connection)
+        with warehouse.look(log) as (connection, catalog):
             sequence = last_change(connection, catalog)
             if sequence == 0:
                 return None
             if sequence == published_sequence(paths):
-                # A run may have been killed before it could.
-                _remove_old_snapshots(paths, paths.published_file.resolve(), warehouse.snapshots_kept)
                 return None
             try:
                 tables_published = _write_published(connection, catalog, warehouse, sequence, published_at)
@@ -101,7 +98,6 @@ def publish_if_changed(
         except OSError as error:
             raise _failed(paths, error) from error
         State(paths.state_file).set_published(PublishedState(published_at, sequence, tables_published))
-        _remove_old_snapshots(paths, snapshot, warehouse.snapshots_kept)
         return Publication(sequence, snapshot, snapshot.stat().st_size)
 
 
@@ -234,10 +230,13 @@ def _switch(
     sync_folder(paths.home)
 
 
-def _remove_old_snapshots(paths: HomePaths, current: Path, kept: int) -> None:
-    others = [
-        folder for folder in paths.snapshots_folder.glob("*") if folder.name.isdecimal() and folder != current.parent
-    ]
+def remove_old_snapshots(paths: HomePaths, kept: int) -> None:
+    """Remove all but the published snapshot and the newest of the others, `kept` in all. The caller holds the run lock.
+
+    Not a part of publishing: to give the blocks of a large file back takes as long as to copy it.
+    """
+    current = paths.published_file.resolve().parent
+    others = [folder for folder in paths.snapshots_folder.glob("*") if folder.name.isdecimal() and folder != current]
     others.sort(key=lambda folder: int(folder.name), reverse=True)
     for folder in others[kept - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)

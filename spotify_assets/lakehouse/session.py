@@ -94,6 +94,8 @@ class RunSession:
         else:
             with progress.stage("mirror"):
                 self.mirror_report = self._mirror()
+            # Also when nothing was published: a run may have been killed before it could.
+            publishing.remove_old_snapshots(self._warehouse.paths, self._warehouse.snapshots_kept)
         finally:
             self._warehouse.close()
             if self._has_begun:

@@ -185,9 +185,9 @@ class Warehouse(DuckDBResource):
             kept.lock.release()
 
     @contextmanager
-    def look(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, Catalog]]:
+    def look(self, on_wait: Callable[[str], None] | None = None) -> Iterator[tuple[duckdb.DuckDBPyConnection, Catalog]]:
         """A connection, and the catalogue of what is stored: as long as the file is kept open it is asked for once."""
-        with self.get_connection() as connection:
+        with self.get_connection(on_wait) as connection:
             kept = _kept_open.get(self.paths.warehouse_file)
             catalog = Catalog(connection, kept.tables if kept else None)
             yield connection, catalog

@@ -142,14 +142,17 @@ class RejectedRows(Table):
 
 
 class ToldRows(Table):
-    """Which file told which stored row and occurrence: what `imports forget` may take back."""
+    """Which file told which stored row and occurrence: what `imports forget` may take back. Rows that follow one another
+    in the file and in their table stand as one run.
+    """
 
     layout = Layout("raw", "told_rows", sort=("file_id", "source_table", "row_id"))
 
     file_id = whole_number("The file (raw.imports).", key=True)
-    source_table = text("Table of the row, such as raw.streaming_history.", key=True)
-    row_id = whole_number("The row's number in that table.", key=True)
-    row_number = whole_number("Position of the row in the file, from 1.", minimum=1)
+    source_table = text("Table of the rows, such as raw.streaming_history.", key=True)
+    row_id = whole_number("Number of the first row in that table.", key=True)
+    row_number = whole_number("Position of the first row in the file, from 1.", minimum=1)
+    rows = whole_number("How many rows the run has; NULL, in homes of older versions, is 1.", nullable=True, minimum=1)
 
 
 class LibraryItems(Table):

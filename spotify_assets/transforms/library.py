@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from spotify_assets.transforms import told_rows
 from spotify_assets.transforms.names import artist_key, title_key
 
 _ID = r"^spotify:[a-z]+:([0-9A-Za-z]{22})$"
@@ -31,7 +32,8 @@ def newest_snapshot(rows: pl.LazyFrame, told: pl.LazyFrame, imports: pl.LazyFram
     # The same export may have been taken in twice. Equal entries of Playlist1.json and Playlist2.json are two.
     once = ["row_id", "file_name"] if kind == "playlists" else ["row_id"]
     return (
-        told.join(newest, on="file_id", how="inner")
+        told_rows.one_by_one(told)
+        .join(newest, on="file_id", how="inner")
         .select("row_id", "row_number", pl.col("file_name").str.extract(r"([^/]*)$"), "snapshot_at")
         .sort("row_id", "file_name")
         .unique(once, keep="first", maintain_order=True)

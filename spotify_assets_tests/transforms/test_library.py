@@ -15,6 +15,7 @@ from spotify_assets_tests.transforms.history import uri
 _OLD, _NEW = datetime(2021, 1, 1, tzinfo=UTC), datetime(2022, 1, 1, tzinfo=UTC)
 _PLAYLISTS = "playlists"
 _LIBRARY = "library"
+TOLD = raw.ToldRows.polars_schema()
 
 
 class _Library:
@@ -60,7 +61,7 @@ class _Library:
                 [{name: row.get(name) for name in table.column_names()} for row in self.items],
                 schema=table.polars_schema(),
             ),
-            pl.LazyFrame(self.told, schema={"file_id": pl.Int64, "row_id": pl.Int64, "row_number": pl.Int64}),
+            pl.LazyFrame([row | {"source_table": table.qualified_name()} for row in self.told], schema=TOLD),
             pl.LazyFrame(self.imports, schema={name: imports[name] for name in names}),
             kind,
         )

@@ -15,7 +15,6 @@ _IMPORTS = columns_of(raw.Imports, ["listener", "file_id", "file_name", "kind", 
 
 
 def _told_rows_of(table: type[Table]) -> dg.AssetIn:
-    """A million rows of history are told for each hundred of the library."""
     return columns_of(raw.ToldRows, raw.ToldRows.column_names(), equal_to={"source_table": table.qualified_name()})
 
 

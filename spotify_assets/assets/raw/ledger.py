@@ -22,7 +22,7 @@ from spotify_assets.exports import (
 )
 from spotify_assets.lakehouse import Transaction, lot_number
 from spotify_assets.schemas import Table, raw
-from spotify_assets.transforms import streaming_history
+from spotify_assets.transforms import streaming_history, told_rows
 
 _HISTORY_KINDS = ("extended", "basic")
 _LIBRARY_TABLES: dict[str, type[Table]] = {"library": raw.LibraryItems, "playlists": raw.LibraryPlaylistItems}
@@ -322,7 +322,8 @@ class _Import:
         # Two rows of a file that say nothing new may both be known by one stored row.
         told = told.sort("row_number").unique(["file_id", "row_id"], keep="first", maintain_order=True)
         name = pl.lit(table.qualified_name()).alias("source_table")
-        self.transaction.append(raw.ToldRows, told.with_columns(name).select(raw.ToldRows.column_names()))
+        runs = told_rows.in_runs(told.lazy().with_columns(name)).collect()
+        self.transaction.append(raw.ToldRows, runs.select(raw.ToldRows.column_names()))
 
     def _forget_told(self, table: type[Table], file_ids: pl.DataFrame) -> None:
         """Forget what an earlier reading of the same files noted."""
@@ -426,7 +427,7 @@ def forget_import(transaction: Transaction, import_id: int) -> ImportReport:
     _hand_over(transaction, raw.RejectedRows, import_id, kept)
 
     forgotten_rows = 0
-    told = transaction.read(raw.ToldRows)
+    told = told_rows.one_by_one(transaction.read(raw.ToldRows).lazy()).collect()
     still_told = told.join(lost_files, on="file_id", how="anti")
     earliest = kept.group_by("file_id").agg(pl.col("import_id").min())
     for table in _ROW_TABLES:
