@@ -142,8 +142,9 @@ class RejectedRows(Table):
 
 
 class ToldRows(Table):
-    """Which file told which stored row and occurrence: what `imports forget` may take back. Rows that follow one another
-    in the file and in their table stand as one run.
+    """Which file told which stored row and occurrence: what `imports forget` may take back.
+
+    Rows that follow one another in the file and in their table stand as one run.
     """
 
     layout = Layout("raw", "told_rows", sort=("file_id", "source_table", "row_id"))

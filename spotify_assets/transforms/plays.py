@@ -149,7 +149,7 @@ def _once(frame: pl.LazyFrame) -> pl.LazyFrame:
     Left to the optimizer each branch got its own filters and columns pushed down to the source and computed the
     whole way again: sixteen seconds for a million rows instead of one.
     """
-    return frame.collect().lazy()
+    return frame.collect(engine="in-memory").lazy()
 
 
 def _single_and_crowded(history: pl.LazyFrame) -> tuple[pl.LazyFrame, pl.LazyFrame]:
@@ -252,7 +252,7 @@ def _with_told_last(crowded: pl.LazyFrame, names: pl.LazyFrame, told_last: ToldL
     rivals = (
         contended.join(names.select("names_hash", "artist_name"), on="names_hash", how="left")
         .filter(pl.col("artist_name").n_unique().over("play") > 1)
-        .collect()
+        .collect(engine="in-memory")
     )
     artists = rivals["artist_name"].drop_nulls().unique().sort().to_list()
     if not artists:
@@ -284,7 +284,7 @@ def _told_last(single: pl.LazyFrame, crowded: pl.LazyFrame, names: pl.LazyFrame,
         told.join(of_artists, on="names_hash", how="inner")
         .group_by("listener_number", "artist_name")
         .agg(told_last=pl.col("ts").max())
-        .collect()
+        .collect(engine="in-memory")
     )
 
 

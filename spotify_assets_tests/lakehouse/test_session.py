@@ -206,7 +206,9 @@ def test_what_is_published_is_told_in_the_file_itself(tmp_path: Path) -> None:
 def test_only_so_many_snapshots_are_kept_and_always_the_newest(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path, snapshots_kept=3)
     for number in range(5):
-        publish(warehouse, number)
+        with run_session(warehouse, purpose="a run") as session:
+            session.begin()
+            append(warehouse, number)
     assert sorted(path.name for path in warehouse.paths.snapshots_folder.iterdir()) == ["3", "4", "5"]
 
 

@@ -241,9 +241,11 @@ class _Updating:
                 history = self._read(raw.StreamingHistory, transforms.HISTORY_COLUMNS, **_between(first, until))
                 decided = self._stretches.take(history, until)
                 del history
-                sums = transforms.day_sums(decided.plays.lazy(), decided.sources.lazy()).collect().lazy()
+                sums = (
+                    transforms.day_sums(decided.plays.lazy(), decided.sources.lazy()).collect(engine="in-memory").lazy()
+                )
                 self.sums.append(sums)
-                self.sessions.append(transforms.session_sums(decided.plays.lazy()).collect().lazy())
+                self.sessions.append(transforms.session_sums(decided.plays.lazy()).collect(engine="in-memory").lazy())
                 before = decided.before or date.max
                 is_new = pl.col("played_on").is_between(after, before, closed="left")
                 if before > after:
@@ -272,7 +274,11 @@ class _Updating:
         told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
         rows = self._read(raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts BETWEEN ? AND ?", parameters=told)
         assembled = transforms.assemble_plays(plays.lazy(), rows.lazy(), self._names.lazy())
-        return assembled.select(clean.Plays.column_names()).sort("played_on", "ended_at", "play_id").collect()
+        return (
+            assembled.select(clean.Plays.column_names())
+            .sort("played_on", "ended_at", "play_id")
+            .collect(engine="in-memory")
+        )
 
     def _told_last(self, artists: list[str]) -> pl.DataFrame:
         self.has_rivals = True
@@ -330,7 +336,7 @@ class _Updating:
             f"AND rule = 'winner' JOIN {_HISTORY} AS history ON history.row_id = source_row",
             incoming_rows=rows,
         )
-        return transforms.with_play_hash(plays.lazy()).collect()
+        return transforms.with_play_hash(plays.lazy()).collect(engine="in-memory")
 
 
 class _Lengths(NamedTuple):
