@@ -7,9 +7,10 @@ lineage that the Dagster UI shows, the Parquet mirror and `docs/data-dictionary.
 from __future__ import annotations
 
 from spotify_assets.schemas import raw  # isort: skip  (the order of the data's way is the order of the dictionary)
+from spotify_assets.schemas import raw_api  # isort: skip
 from spotify_assets.schemas import clean  # isort: skip
 from spotify_assets.schemas import daily  # isort: skip
 from spotify_assets.schemas import meta  # isort: skip
 from spotify_assets.schemas.table import Layout, Table, table_named, tables
 
-__all__ = ["Layout", "Table", "clean", "daily", "meta", "raw", "table_named", "tables"]
+__all__ = ["Layout", "Table", "clean", "daily", "meta", "raw", "raw_api", "table_named", "tables"]

@@ -1,7 +1,7 @@
 """What arrived: rows of privacy exports, the ledger of imports and the quarantine. Append-only.
 
-Tables that only the Spotify Web API fills belong here too once they exist. Nothing derived belongs here, but
-for the hashes and the occurrence number that make two tellings of one row recognisable.
+Tables that the Spotify Web API fills belong in `raw_api`. Nothing derived belongs here, but for the hashes and the
+occurrence number that make two tellings of one row recognisable.
 """
 
 from __future__ import annotations

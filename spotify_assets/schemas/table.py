@@ -148,6 +148,12 @@ def count(description: str, *, sources: Sequence[str] = ()) -> dy.Int64:
     return whole_number(description, minimum=0, sources=sources)
 
 
+def number(
+    description: str, *, nullable: bool = False, minimum: float | None = None, sources: Sequence[str] = ()
+) -> dy.Float64:
+    return dy.Float64(description=description, nullable=nullable, min=minimum, metadata=_metadata(sources))
+
+
 def yes_or_no(description: str, *, nullable: bool = False, sources: Sequence[str] = ()) -> dy.Bool:
     return dy.Bool(description=description, nullable=nullable, metadata=_metadata(sources))
 
