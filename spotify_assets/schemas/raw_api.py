@@ -26,7 +26,7 @@ class ApiResponses(Table):
 
 
 class Polls(Table):
-    """Every look at a listener's last 50 plays, whether something came of it, and whether plays are provably missing."""
+    """Every look at a listener's last 50 plays, what came of it, and whether plays are provably missing."""
 
     layout = Layout("raw", "polls", month_column="polled_at", sort=("listener", "polled_at"))
 
@@ -41,7 +41,7 @@ class Polls(Table):
     newest_known_at = instant("The latest play that was stored before.", nullable=True)
     is_full = yes_or_no("The page held as many plays as Spotify ever tells.")
     is_gap_provable = yes_or_no(
-        "The page was full and all of it is newer than the newest play stored before: plays between them may be missing."
+        "The page was full, and all of it newer than the newest play stored before: plays between may be missing."
     )
 
 
