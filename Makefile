@@ -19,7 +19,7 @@ setup: $(SETUP) ## Make .venv/ with the spotify-assets command.
 $(SETUP): setup.cfg pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "spotify_assets needs Python 3.11 or newer: install it (python.org, or your package manager), or name it: make setup PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[notebook,development]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[notebook,development]'
 	@touch $@
 
 demo: $(SETUP) ## Invent a listener, import that listener's exports, show the result (home: .demo/).
@@ -36,7 +36,7 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" -q
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported (CI does).
-	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/oldest 'duckdb==1.5.6'
+	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'
 	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not soak and not browser" spotify_assets_tests/lakehouse/test_transactions.py spotify_assets_tests/lakehouse/test_reading.py spotify_assets_tests/exports/test_history.py spotify_assets_tests/test_fresh_home.py
 
 soak: $(SETUP) ## Minutes of kills, readers and broken exports.

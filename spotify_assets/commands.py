@@ -46,28 +46,34 @@ class Finished:
         return any(problem["is_damage"] for problem in self.problems)
 
 
-def import_paths(settings: Settings, paths: Sequence[Path]) -> Finished:
+def import_paths(settings: Settings, paths: Sequence[Path], *, clock: Clock | None = None) -> Finished:
     """Import exports and build what became stale.
+
+    Args:
+        settings: Of the home.
+        paths: Zips, folders or files.
+        clock: Tells the time; the machine's by default.
 
     Raises:
         HouseholdError: listeners.toml cannot be used, or does not name the listener.
     """
     Household.of(settings).check(settings.listener)
     absolute = [str(path.expanduser().absolute()) for path in paths]
-    return _build(settings, {"paths": absolute, "listener": settings.listener}, purpose=IMPORT_PURPOSE)
+    return _build(settings, {"paths": absolute, "listener": settings.listener}, clock, purpose=IMPORT_PURPOSE)
 
 
-def forget(settings: Settings, import_id: int) -> Finished:
-    """Take an import back and build what became stale."""
-    return _build(settings, {"forget_import_id": import_id}, purpose=f"imports forget {import_id}")
+def forget(settings: Settings, import_id: int, *, clock: Clock | None = None) -> Finished:
+    """Take an import back and build what became stale; `clock` as in `import_paths`."""
+    return _build(settings, {"forget_import_id": import_id}, clock, purpose=f"imports forget {import_id}")
 
 
-def _build(settings: Settings, import_config: dict[str, Any], *, purpose: str) -> Finished:
+def _build(settings: Settings, import_config: dict[str, Any], clock: Clock | None, *, purpose: str) -> Finished:
+    resources = {"clock": clock} if clock else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
         settings.remember_timezone()
         outcome = build_everything(
-            lambda: build_definitions(settings),
+            lambda: build_definitions(settings, resource_overrides=resources),
             instance,
             build_warehouse(settings),
             State(settings.paths.state_file),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from spotify_assets.commands import Finished, import_paths
+from spotify_assets.commands import import_paths
 from spotify_assets.demo import DemoPackages, write_demo_packages
 from spotify_assets.settings import Settings
 
@@ -115,13 +115,3 @@ def copy_of_demo_home(demo_home: Path, tmp_path: Path) -> Path:
     """A demo home to change."""
     shutil.copytree(demo_home, tmp_path / "home", symlinks=True)
     return tmp_path / "home"
-
-
-@pytest.fixture
-def import_into(settings: Settings) -> Callable[..., Finished]:
-    """Import paths into the empty home."""
-
-    def run(*paths: Path) -> Finished:
-        return import_paths(settings, paths)
-
-    return run

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from spotify_assets_tests.lakehouse import processes
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # A few days ago: each day from the first play to today is a partition of six tables.
@@ -47,28 +49,32 @@ def row(**changes: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run `spotify-assets` in an empty folder on a home of its own."""
-    command = Path(sys.executable).with_name("spotify-assets")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPOTIFY_ASSETS_")}
-    environment |= {"SPOTIFY_ASSETS_HOME": str(tmp_path / "home"), "SPOTIFY_ASSETS_TIMEZONE": "UTC", "COLUMNS": "200"}
-    environment.pop("DAGSTER_HOME", None)
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Variables of somebody with a home of his own."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("SPOTIFY_ASSETS_")}
+    given.pop("DAGSTER_HOME", None)
+    return given | {"SPOTIFY_ASSETS_HOME": str(tmp_path / "home"), "SPOTIFY_ASSETS_TIMEZONE": "UTC", "COLUMNS": "200"}
+
+
+@pytest.fixture
+def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Run:
+    """Run `spotify-assets` in an empty folder: a process of its own, forked from one that has loaded the program."""
+    streams = tmp_path_factory.mktemp("streams")
 
     def run_command(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            [command, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            env=environment | variables,
-            cwd=tmp_path,
-            check=False,
-            timeout=120,
-        )
-        assert "Traceback" not in result.stdout + result.stderr
-        assert "nanobind" not in result.stderr
-        return result
+        told, complained = streams / "stdout", streams / "stderr"
+        words = [str(argument) for argument in arguments]
+        process = processes.start(processes.run_command, words, environment | variables, tmp_path, told, complained)
+        process.join(120)
+        return checked(subprocess.CompletedProcess(words, process.exitcode, told.read_text(), complained.read_text()))
 
     return run_command
+
+
+def checked(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "nanobind" not in result.stderr
+    return result
 
 
 def history(folder: Path, *rows: object, name: str = "Streaming_History_Audio_2024.json") -> Path:
@@ -77,8 +83,13 @@ def history(folder: Path, *rows: object, name: str = "Streaming_History_Audio_20
     return folder
 
 
-def test_an_import_says_what_came_in_and_where_the_lakehouse_is(tmp_path: Path, run: Run) -> None:
-    result = run("import", history(tmp_path / "export", row(), row(ts=at("11:00:00"))))
+def test_an_import_says_what_came_in_and_where_the_lakehouse_is(tmp_path: Path, environment: dict[str, str]) -> None:
+    export = history(tmp_path / "export", row(), row(ts=at("11:00:00")))
+    command = [Path(sys.executable).with_name("spotify-assets"), "import", export]
+    finished = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    result = checked(finished)
     assert result.returncode == 0, result.stderr
     assert "2 new rows" in result.stdout
     assert str(tmp_path / "home" / "lakehouse.duckdb") in result.stdout

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import spotify_assets
+from spotify_assets.clock import Clock
 from spotify_assets.commands import Finished, forget, import_paths
 from spotify_assets.demo import DemoPackages
 from spotify_assets.demo.expected import (
@@ -29,6 +30,8 @@ from spotify_assets_tests.conftest import DEMO_ZONE, settings_of
 
 Import = Callable[..., Finished]
 COMPARED_SCHEMAS = ("clean", "daily")
+# Every day to today is a partition of each daily table: two years and more of nothing, for each import of this module.
+CLOCK = Clock(fixed_now="2024-04-12T12:00:00+00:00")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,12 @@ def plays() -> list[TruePlay]:
     return DemoListener(
         seed=11, first_day=date(2024, 2, 20), last_day=date(2024, 4, 10), timezone=DEMO_ZONE, plays_per_day=20.0
     ).plays()
+
+
+@pytest.fixture
+def import_into(settings: Settings) -> Import:
+    """Import paths into the empty home."""
+    return lambda *paths: import_paths(settings, paths, clock=CLOCK)
 
 
 def table(settings: Settings, name: str) -> pl.DataFrame:
@@ -160,10 +169,10 @@ def test_packages_give_the_same_lakehouse_in_any_order(plays: list[TruePlay], tm
     for number, order in enumerate(([0, 1, 2], [2, 1, 0])):
         settings = settings_of(tmp_path / f"home-{number}")
         for index in order:
-            assert import_paths(settings, [targets[index]]).outcome.is_success
+            assert import_paths(settings, [targets[index]], clock=CLOCK).outcome.is_success
         homes.append(content(settings))
     at_once = settings_of(tmp_path / "home-at-once")
-    assert import_paths(at_once, targets).outcome.is_success
+    assert import_paths(at_once, targets, clock=CLOCK).outcome.is_success
     homes.append(content(at_once))
     for other in homes[1:]:
         assert_same_content(other, homes[0])
@@ -191,12 +200,12 @@ def test_forgetting_an_import_leaves_what_another_import_told(
     import_into(first.target)
     only_first = content(settings)
     import_into(whole.target)
-    forgotten = forget(settings, 2)
+    forgotten = forget(settings, 2, clock=CLOCK)
     assert forgotten.outcome.is_success, forgotten.failure
     assert_same_content(content(settings), only_first)
     again = import_into(whole.target)
     assert again.report["rows_new"] == whole.accepted_rows - first.accepted_rows
-    forget(settings, 1)
+    forget(settings, 1, clock=CLOCK)
     assert table(settings, "clean.plays").height == whole.plays
     assert table(settings, "raw.imports")["import_id"].unique().to_list() == [2]
 
@@ -206,7 +215,7 @@ def test_forgetting_the_only_import_leaves_an_empty_lakehouse_that_still_works(
 ) -> None:
     export = write_extended_history(plays, tmp_path / "a.zip", generation="G3")
     import_into(export.target)
-    forget(settings, 1)
+    forget(settings, 1, clock=CLOCK)
     for name in ("raw.streaming_history", "raw.imports", "raw.told_rows", "clean.plays", "daily.listening"):
         assert table(settings, name).is_empty(), name
     assert import_into(export.target).report["rows_new"] == export.accepted_rows

@@ -79,6 +79,11 @@ class Table(dy.Schema):
         return list(cls.layout.sort) or cls.primary_key() or cls.column_names()
 
     @classmethod
+    def columns(cls) -> dict[str, dy.Column]:
+        """Columns by name, in the declared order."""
+        return dict(_columns(cls))
+
+    @classmethod
     def polars_schema(cls) -> pl.Schema:
         """Column names and Polars types, in the declared order."""
         return _polars_schema(cls)
@@ -89,9 +94,16 @@ class Table(dy.Schema):
         return (cls.columns()[column].metadata or {}).get("sources", ())
 
 
+# Both are asked for thousands of times in the smallest import, and dataframely walks the class each time.
+
+
+@cache
+def _columns(table: type[Table]) -> dict[str, dy.Column]:
+    return super(Table, table).columns()
+
+
 @cache
 def _polars_schema(table: type[Table]) -> pl.Schema:
-    # Asked for a thousand times in the smallest import, and dataframely walks the class each time.
     return pl.Schema({name: column.dtype for name, column in table.columns().items()})
 
 

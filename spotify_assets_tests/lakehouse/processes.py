@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import sys
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -22,10 +24,12 @@ from spotify_assets_tests.lakehouse.example import (
 
 _context = multiprocessing.get_context("forkserver")
 # Importing the product takes seconds; the server has done it before it forks. It opens nothing and starts no thread.
+# `spotify_assets.console` is left to the forked ones: it takes the width of the terminal when it is loaded.
 _context.set_forkserver_preload(
     [
-        "spotify_assets.console",
         "spotify_assets.commands",
+        "rich.progress",
+        "typer",
         "spotify_assets_tests.lakehouse.example",
         "dagster._core.execution.execute_in_process",
     ]
@@ -135,6 +139,21 @@ def live_as_run(home: Path, run_id: str, living: Any) -> None:
 
 def count_threads(answers: Any) -> None:
     answers.put(len(list(Path("/proc/self/task").iterdir())))
+
+
+def run_command(arguments: list[str], environment: dict[str, str], folder: Path, told: Path, complained: Path) -> None:
+    """What `spotify-assets` does, what it says written to two files; leaves with its exit code."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = ["spotify-assets", *arguments]
+    for stream, file in ((sys.stdout, told), (sys.stderr, complained)):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)
+    from spotify_assets.cli import main
+
+    main()
 
 
 def import_exports(home: Path, exports: list[Path], working: Any, answers: Any = None, **settings: Any) -> None:
