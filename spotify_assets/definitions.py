@@ -16,6 +16,7 @@ from spotify_assets.assets.clean import build_catalogue_assets, build_plays_asse
 from spotify_assets.assets.daily import CODE_VERSIONS, build_daily_assets
 from spotify_assets.assets.raw import NO_EXPORT, build_export_assets
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
+from spotify_assets.automation.alerts import build_alerts_sensor
 from spotify_assets.automation.inbox import build_inbox_sensor
 from spotify_assets.automation.jobs import (
     DAILY_JOB,
@@ -88,6 +89,7 @@ def build_definitions(
         jobs=list(jobs.values()),
         schedules=[build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB])],
         sensors=[
+            build_alerts_sensor(settings),
             build_inbox_sensor(settings, jobs[IMPORT_JOB]),
             build_stale_days_sensor(settings, partitions, [jobs[DAILY_JOB], jobs[EVERYTHING_DUE_JOB]]),
         ],

@@ -90,9 +90,10 @@ def install(service: Service) -> None:
     if service.is_launchd:
         service.log.parent.mkdir(parents=True, exist_ok=True)
         _call("launchctl", "unload", str(service.file), may_fail=True)
-    service.file.write_text(service.content)
-    # The settings' variables stand in it.
+    # The settings' variables stand in it, passwords among them.
+    service.file.touch(mode=0o600)
     service.file.chmod(0o600)
+    service.file.write_text(service.content)
     if service.is_launchd:
         _call("launchctl", "load", "-w", str(service.file))
         return

@@ -68,6 +68,15 @@ class Settings(BaseSettings):
     sensor_seconds: int = Field(
         default=30, ge=1, description="How often the daemon looks into the inbox and for stale days."
     )
+    alert_webhook_url: str = Field(
+        default="", repr=False, description="Address to which alerts are posted as JSON (Slack, Discord, Matrix …)."
+    )
+    alert_email_to: str = Field(default="", description="Address to which alerts are mailed; needs smtp_host.")
+    alert_email_from: str = Field(default="", description="Sender of the mails; the recipient by default.")
+    smtp_host: str = Field(default="127.0.0.1", description="Mail server for alerts.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 is TLS from the first byte.")
+    smtp_user: str = Field(default="", description="User at the mail server, if it wants one.")
+    smtp_password: str = Field(default="", repr=False, description="Password of that user.")
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")

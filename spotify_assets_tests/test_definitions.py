@@ -118,6 +118,7 @@ def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     assert jobs == {"import_exports", "daily", "everything_due", "nightly"}
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
+        "alerts": dg.DefaultSensorStatus.RUNNING,
         "inbox": dg.DefaultSensorStatus.RUNNING,
         "stale_days": dg.DefaultSensorStatus.RUNNING,
     }

@@ -12,6 +12,7 @@ NIGHTLY_JOB = "nightly"
 NIGHTLY_SCHEDULE = "nightly"
 INBOX_SENSOR = "inbox"
 STALE_DAYS_SENSOR = "stale_days"
+ALERTS_SENSOR = "alerts"
 
 PURPOSE_TAG = "spotify_assets/purpose"
 """Tag that says why a run was started: one of the purposes below, or the name of the job that started it."""

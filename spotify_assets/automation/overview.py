@@ -9,7 +9,7 @@ from typing import NamedTuple
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from spotify_assets.automation.jobs import INBOX_SENSOR, NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR
+from spotify_assets.automation.jobs import ALERTS_SENSOR, INBOX_SENSOR, NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR
 from spotify_assets.automation.nightly import next_night
 from spotify_assets.automation.run_history import last_runs
 from spotify_assets.instance import is_configuration_outdated
@@ -85,7 +85,7 @@ def look_at(settings: Settings, now: datetime) -> Overview:
         switched_off = [
             one.instigator_name
             for one in instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
-            if one.instigator_name in (NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR, INBOX_SENSOR)
+            if one.instigator_name in (NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR, INBOX_SENSOR, ALERTS_SENSOR)
         ]
         signs = [sign.timestamp for sign in instance.get_daemon_heartbeats().values()]
         seen_at = datetime.fromtimestamp(max(signs), UTC) if signs else None
