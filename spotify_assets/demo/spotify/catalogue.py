@@ -15,44 +15,18 @@ Made on purpose, because real catalogues have it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
 from hashlib import blake2b
+from itertools import count
 
 from spotify_assets.demo.catalogue import BASE62, DemoAlbum, DemoArtist, DemoCatalogue, DemoEpisode, DemoTrack, fold
 
-MARKETS = tuple(
-    [
-        "AT",
-        "AU",
-        "BE",
-        "BR",
-        "CA",
-        "CH",
-        "CL",
-        "CZ",
-        "DE",
-        "DK",
-        "ES",
-        "FI",
-        "FR",
-        "GB",
-        "IE",
-        "IN",
-        "IT",
-        "JP",
-        "MX",
-        "NL",
-        "NO",
-        "NZ",
-        "PL",
-        "PT",
-        "SE",
-        "US",
-        "ZA",
-    ]
+MARKETS = (
+    *("AT", "AU", "BE", "BR", "CA", "CH", "CL", "CZ", "DE", "DK", "ES", "FI", "FR", "GB"),
+    *("IE", "IN", "IT", "JP", "MX", "NL", "NO", "NZ", "PL", "PT", "SE", "US", "ZA"),
 )
 """The markets in which the demo Spotify is at home."""
 
@@ -88,7 +62,8 @@ class WholeCatalogue:
         self.albums: dict[str, DemoAlbum] = {}
         self.tracks: dict[str, DemoTrack] = {}
         self.episodes: dict[str, DemoEpisode] = {}
-        self._twins: dict[str, DemoTrack] = {}
+        self._relinked: dict[str, DemoTrack] = {}
+        self._credits: dict[str, tuple[DemoArtist, ...]] = {}
         self._circles: dict[str, list[DemoArtist]] = {}
         self._album_tracks: dict[str, list[DemoTrack]] = {}
         self._gone: set[str] = set()
@@ -104,7 +79,9 @@ class WholeCatalogue:
             self.artists[artist.artist_id] = artist
             self._circles[artist.artist_id] = catalogue.artists
         self.episodes.update((episode.episode_id, episode) for episode in catalogue.episodes)
-        self._twins.update(catalogue.twins)
+        self._relinked.update(
+            (track_id, twin) for track_id, twin in catalogue.twins.items() if drawn("relinked", track_id) < 0.25
+        )
         self.tracks.update((track.track_id, track) for track in catalogue.tracks)
         second_ids = {
             twin.track_id
@@ -115,16 +92,20 @@ class WholeCatalogue:
         for track in catalogue.tracks:
             if track.track_id not in second_ids:
                 listed[track.album.album_id].append(track)
+        # The catalogue itself counts up from 1.
+        numbers = count(99_999, -1)
         for album in catalogue.albums:
             tracks = listed[album.album_id]
             if len(tracks) < album.total_tracks:
-                tracks = self._filled(album, tracks)
+                tracks = self._filled(catalogue, album, tracks, numbers)
             self.albums[album.album_id] = album
             self._album_tracks[album.album_id] = tracks
             if album.album_type == "album" and drawn("second edition", album.album_id) < 0.2:
                 self._add_second_edition(album, tracks)
 
-    def _filled(self, album: DemoAlbum, tracks: list[DemoTrack]) -> list[DemoTrack]:
+    def _filled(
+        self, catalogue: DemoCatalogue, album: DemoAlbum, tracks: list[DemoTrack], numbers: Iterator[int]
+    ) -> list[DemoTrack]:
         """The catalogue invents only those tracks of a deluxe edition that are played."""
         by_number = {track.track_number: track for track in tracks}
         filled = []
@@ -140,7 +121,7 @@ class WholeCatalogue:
                     length_ms=120_000 + int(drawn("length", track_id) * 180_000),
                     disc_number=1,
                     track_number=number,
-                    isrc=f"QZDMX{album.release_year % 100:02d}{int(drawn('isrc', track_id) * 99_999):05d}",
+                    isrc=catalogue.isrc(album.release_year, next(numbers)),
                     is_explicit=False,
                 )
                 self.tracks[track_id] = track
@@ -166,6 +147,12 @@ class WholeCatalogue:
 
     def credits(self, track: DemoTrack) -> tuple[DemoArtist, ...]:
         """All credited artists, in order; the artist of the album is always among them."""
+        credited = self._credits.get(track.track_id)
+        if credited is None:
+            credited = self._credits[track.track_id] = self._drawn_credits(track)
+        return credited
+
+    def _drawn_credits(self, track: DemoTrack) -> tuple[DemoArtist, ...]:
         chance = drawn("guests", track.isrc)
         is_compilation = track.album.album_type == "compilation"
         guests = 1 if is_compilation or chance < 0.12 else 2 if chance < 0.14 else 0
@@ -181,8 +168,7 @@ class WholeCatalogue:
 
     def relinked(self, track: DemoTrack) -> DemoTrack:
         """The track under the id by which Spotify tells it where a market is known."""
-        twin = self._twins.get(track.track_id)
-        return twin if twin is not None and drawn("relinked", track.track_id) < 0.25 else track
+        return self._relinked.get(track.track_id, track)
 
     def is_gone(self, object_id: str) -> bool:
         """Spotify does not know the id any more: 404, and null in a batch. By itself only tracks (0.4 %)."""

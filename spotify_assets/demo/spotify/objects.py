@@ -7,6 +7,7 @@ pictures lie in the domain ``invalid``, which nobody can load (RFC 2606).
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -16,6 +17,11 @@ from spotify_assets.demo.spotify.cohorts import Cohort
 
 API = "https://api.spotify.com/v1"
 Json = dict[str, Any]
+
+
+def encoded(value: Any) -> bytes:
+    """JSON as the Web API sends it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def links(kind: str, object_id: str) -> Json:
@@ -84,6 +90,7 @@ class Objects:
         self._artist_mentions: dict[str, Json] = {}
         self._album_mentions: dict[str, Json] = {}
         self._tracks: dict[tuple[str, str], Json] = {}
+        self._encoded_tracks: dict[str, bytes] = {}
 
     def artist_mention(self, artist: DemoArtist) -> Json:
         """SimplifiedArtistObject."""
@@ -185,6 +192,13 @@ class Objects:
         if told is None:
             linked = {**self._plain_track(relinked), "linked_from": links("track", track.track_id)}
             told = self._tracks[key] = self._cohort.told("track", linked)
+        return told
+
+    def encoded_played_track(self, track: DemoTrack) -> bytes:
+        """`played_track` as it is sent."""
+        told = self._encoded_tracks.get(track.track_id)
+        if told is None:
+            told = self._encoded_tracks[track.track_id] = encoded(self.played_track(track))
         return told
 
     def _plain_track(self, track: DemoTrack) -> Json:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from spotify_assets.demo.catalogue import DemoAlbum, DemoArtist, DemoTrack, fold
 from spotify_assets.demo.spotify.catalogue import WholeCatalogue
 
 _FILTER = re.compile(r"\b(artist|album|track|isrc|upc|year):", re.IGNORECASE)
 _STRANGER_AFTER = 3
+# Free words are looked for in every name: folding all of them anew took half a second.
+_folded = lru_cache(maxsize=500_000)(fold)
 
 
 def parse(query: str) -> dict[str, str]:
@@ -66,7 +69,7 @@ class Search:
         for folded, artist in self._catalogue.folded_names:
             if folded == wanted:
                 meant.append(artist)
-            elif words & {fold(word) for word in artist.name.split()}:
+            elif words & {_folded(word) for word in artist.name.split()}:
                 strangers.append(artist)
         return meant, strangers[:5]
 
@@ -109,9 +112,9 @@ def _matching(things: list, filters: dict[str, str], names: Callable, year: Call
     def is_meant(thing: object) -> bool:
         if years is not None and year(thing) not in years:
             return False
-        told = names(thing)
+        told = {name: _folded(text) for name, text in names(thing).items()}
         return all(
-            any(value in fold(text) for text in told.values()) if name == "" else value in fold(told.get(name, ""))
+            any(value in text for text in told.values()) if name == "" else value in told.get(name, "")
             for name, value in wanted.items()
         )
 
