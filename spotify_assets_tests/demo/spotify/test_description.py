@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ import pytest
 from spotify_assets_tests.demo.spotify.conftest import Client
 
 DESCRIPTION = Path(__file__).parents[4] / "shared" / "openapi" / "spotify-web-api.yml"
-
-pytestmark = pytest.mark.skipif(not DESCRIPTION.exists(), reason="../shared/openapi is not beside the repository")
 
 PATHS = {
     "/playlists/{id}/items": "/playlists/{playlist_id}/items",
@@ -33,6 +31,8 @@ LISTS_WITH_NULLS = (("ManyTracks", "tracks"), ("ManyAlbums", "albums"), ("ManyAr
 
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
+    if not DESCRIPTION.exists():
+        pytest.skip("../shared/openapi is not beside the repository")
     import yaml
 
     with DESCRIPTION.open() as file:
@@ -154,9 +154,6 @@ def _without_local_files(body: Any) -> Any:
     return body
 
 
-Look = Callable[[dict[str, Any], str, int, Any], list[str]]
-
-
 def test_the_extended_cohort_answers_as_described(extended: Client, description: dict[str, Any]) -> None:
     answers = list(_answers(extended))
     assert {status for _, status, _ in answers} == {200}
@@ -195,7 +192,6 @@ def test_the_development_cohort_is_told_nothing_that_it_does_not_get(client: Cli
 
 
 def test_refusals_are_as_described(extended: Client, description: dict[str, Any]) -> None:
-    track_id = next(iter(extended.demo.catalogue.tracks))
     without_scope = extended.demo.tokens.issue("me", [])
     extended.demo.quota.lock("search")
     refusals = [
@@ -206,4 +202,3 @@ def test_refusals_are_as_described(extended: Client, description: dict[str, Any]
     assert [response.status_code for _, response in refusals] == [401, 403, 429]
     for endpoint, response in refusals:
         assert _failures(description, endpoint, response.status_code, response.json()) == []
-    assert extended.ask(f"/tracks/{track_id}").status_code in (200, 404)
