@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from spotify_assets.demo.exports import write_extended_history
 from spotify_assets.demo.listener import DemoListener, TruePlay
 from spotify_assets.demo.spotify import DemoAccount
 from spotify_assets_tests.demo.spotify.conftest import NOW, Client
@@ -31,6 +35,26 @@ def test_the_last_fifty_plays_are_told_newest_first(client: Client, plays: list[
     assert [item["track"]["album"]["artists"][0]["name"] for item in items] == [
         play.track.artist.name for play in truth
     ]
+
+
+def test_the_export_tells_of_the_same_plays(client: Client, plays: list[TruePlay], tmp_path: Path) -> None:
+    export = tmp_path / "export.zip"
+    write_extended_history(plays, export, generation="G3")
+    with zipfile.ZipFile(export) as archive:
+        names = [name for name in archive.namelist() if "/Streaming_History" in name and "MACOSX" not in name]
+        rows = [row for name in names for row in json.loads(archive.read(name))]
+    exported = {
+        (row["ts"], row["master_metadata_track_name"], row["master_metadata_album_artist_name"]) for row in rows
+    }
+    told = client.told(RECENTLY, limit=50)["items"]
+    late = {play.ended_at for play in plays if play.offline}
+    for item in told:
+        track = item["track"]
+        instant = item["played_at"].replace(".000Z", "Z")
+        if datetime.fromisoformat(item["played_at"]) not in late:
+            assert (instant, track["name"], track["album"]["artists"][0]["name"]) in exported
+    ids = {row["spotify_track_uri"] for row in rows}
+    assert sum(item["track"]["uri"] in ids for item in told) > 40
 
 
 def test_a_play_is_told_as_soon_as_it_has_ended(client: Client, plays: list[TruePlay]) -> None:
