@@ -22,7 +22,7 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import count
 
-from spotify_assets.demo.catalogue import BASE62, DemoAlbum, DemoArtist, DemoCatalogue, DemoEpisode, DemoTrack, fold
+from spotify_assets.demo.catalogue import BASE62, DemoAlbum, DemoArtist, DemoCatalogue, DemoEpisode, DemoTrack
 
 MARKETS = (
     *("AT", "AU", "BE", "BR", "CA", "CH", "CL", "CZ", "DE", "DK", "ES", "FI", "FR", "GB"),
@@ -282,10 +282,6 @@ class WholeCatalogue:
     @cached_property
     def albums_by_upc(self) -> dict[str, DemoAlbum]:
         return {self.upc(album): album for album in self.albums.values()}
-
-    @cached_property
-    def folded_names(self) -> list[tuple[str, DemoArtist]]:
-        return [(fold(artist.name), artist) for artist in self.artists.values()]
 
 
 def audio_features(track: DemoTrack) -> dict[str, float | int] | None:
