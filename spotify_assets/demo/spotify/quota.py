@@ -44,6 +44,13 @@ class DemoQuota:
         """Open a bucket and forget what was counted."""
         self._locked_until.pop(bucket, None)
         self._day_began.pop(bucket, None)
+        self._used.pop(bucket, None)
+
+    def clear(self) -> None:
+        """Open all buckets and forget what was counted."""
+        self._locked_until.clear()
+        self._day_began.clear()
+        self._used.clear()
 
     def used(self, bucket: str) -> int:
         """Requests of the current day."""

@@ -166,10 +166,12 @@ class DemoSpotify:
                 status, body, headers = self._answered(rule, request, params, grant, now)
             if isinstance(effect, Altered) and status == 200:
                 body = encoded(effect.change(json.loads(body)))
-            self._log(rule.path, rule.bucket, params, listener, status, None if effect is None else effect.kind)
+            is_cut = isinstance(effect, Cut)
+            seen = 0 if is_cut and effect.after_bytes is None else status
+            self._log(rule.path, rule.bucket, params, listener, seen, None if effect is None else effect.kind)
             if isinstance(effect, Slow):
                 await asyncio.sleep(effect.seconds)
-            elif isinstance(effect, Cut):
+            if is_cut:
                 return _CutResponse(effect.after_bytes, body, status, headers)
             return Response(body, status, headers)
 

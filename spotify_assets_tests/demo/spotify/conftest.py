@@ -73,8 +73,7 @@ def client(shared_client: Client) -> Iterator[Client]:
     demo.refused.clear()
     demo.quota.ceilings.clear()
     demo.quota.calls_extend_lock = True
-    for bucket in ("artist-albums", "artists", "search"):
-        demo.quota.unlock(bucket)
+    demo.quota.clear()
     demo.rate_limit.requests = None
     assert demo.failures == []
 

@@ -84,6 +84,7 @@ def test_a_connection_is_closed_before_any_answer(client: Client) -> None:
     with pytest.raises(requests.exceptions.ConnectionError):
         client.ask("/me")
     assert client.ask("/me").status_code == 200
+    assert [request.status for request in client.demo.requests] == [0, 200]
 
 
 @pytest.mark.parametrize("name", faults.ODD_BODIES)

@@ -70,3 +70,9 @@ def test_too_many_requests_within_thirty_seconds_are_told_to_wait(client: Client
     assert "reason" not in response.json()["error"]
     client.clock.advance(timedelta(seconds=24))
     assert client.ask("/me").status_code == 200
+
+
+def test_a_bucket_can_be_opened_by_hand(client: Client) -> None:
+    client.demo.quota.lock("artist-albums")
+    client.demo.quota.unlock("artist-albums")
+    assert client.ask(_albums(client)).status_code == 200
