@@ -19,7 +19,10 @@ _DAYS_AFTER_THE_FULL_EXPORT = 14
 
 @dataclass(frozen=True, slots=True)
 class DemoPackages:
-    """The three packages of the demo listener, all of the truth behind them, and what they add up to."""
+    """The three packages of the demo listener, all of the truth behind them, and what they add up to.
+
+    ``plays`` are those that Spotify could have told on the last day of the packages.
+    """
 
     listener: DemoListener
     plays: tuple[TruePlay, ...]
@@ -46,6 +49,7 @@ def write_demo_packages(
     years: int = 6,
     timezone: str = "Europe/Berlin",
     plays_per_day: float = 45.0,
+    live_until: date | None = None,
 ) -> DemoPackages:
     """Invent a listener and write the packages that such a person would have asked Spotify for.
 
@@ -55,25 +59,32 @@ def write_demo_packages(
     playlists. Spotify gives every package the same name, so each lies in a folder of its own.
 
     :param folder: made when missing; files of these names in it are replaced.
-    :param last_day: the last local day with plays. Give a day that is over where the packages are read: plays
-        of
-        the hours to come would lie in the future.
+    :param last_day: the last local day with plays in the packages. Give a day that is over where they are read:
+        plays of the hours to come would lie in the future.
     :param years: length of the history; it begins ``365 * years`` days before ``last_day``.
-    :raises ValueError: when ``years`` is below 1.
+    :param live_until: the last local day of the listener, for who goes on listening after the packages were
+        written (see `spotify_assets.demo.spotify`); ``last_day`` by default.
+    :raises ValueError: when ``years`` is below 1, or ``live_until`` lies before ``last_day``.
     :raises OSError: when ``folder`` cannot be written.
     """
     if years < 1:
         raise ValueError(f"the demo listener needs at least one year of history, not {years}")
+    if live_until is not None and live_until < last_day:
+        raise ValueError(f"the demo listener cannot stop on {live_until}, before the packages do on {last_day}")
     first_day = last_day - timedelta(days=365 * years)
     listener = DemoListener(
-        first_day=first_day, last_day=last_day, seed=seed, timezone=timezone, plays_per_day=plays_per_day
+        first_day=first_day,
+        last_day=last_day if live_until is None else live_until,
+        seed=seed,
+        timezone=timezone,
+        plays_per_day=plays_per_day,
     )
-    plays = listener.plays()
     zone = ZoneInfo(timezone)
 
     def end_of(day: date) -> datetime:
         return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
 
+    plays = [play for play in listener.plays() if play.told_at < end_of(last_day)]
     half = end_of(first_day + timedelta(days=365 * years // 2))
     full = end_of(last_day - timedelta(days=_DAYS_AFTER_THE_FULL_EXPORT))
     older_extended = write_extended_history(

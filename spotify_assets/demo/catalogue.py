@@ -286,8 +286,7 @@ class DemoCatalogue:
         track_id = self._id()
         if isrc is None:
             self._recordings += 1
-            # "QZ" is a prefix for independent recordings; the registrant "DMO" keeps the codes recognisable.
-            isrc = f"QZDMO{album.release_year % 100:02d}{self._recordings:05d}"
+            isrc = self.isrc(album.release_year, self._recordings)
         track = DemoTrack(
             name=name,
             track_id=track_id,
@@ -301,6 +300,13 @@ class DemoCatalogue:
         )
         self.tracks.append(track)
         return track
+
+    def isrc(self, release_year: int, number: int) -> str:
+        """The code of a recording, unlike those of any other catalogue. The catalogue counts numbers up from 1."""
+        # "QZ" is a prefix for independent recordings. One registrant for all catalogues gave the recordings of two
+        # listeners the same codes; the first id of a catalogue tells it from others.
+        registrant = self.artists[0].artist_id[:3].upper()
+        return f"QZ{registrant}{release_year % 100:02d}{number:05d}"
 
     def make_show(self) -> DemoShow:
         show = DemoShow(

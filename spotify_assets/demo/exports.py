@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring
 from pathlib import Path
 
-from spotify_assets.demo.catalogue import DemoAlbum, DemoArtist, DemoEpisode, DemoShow, DemoTrack
+from spotify_assets.demo.library import PlaylistEntry, make_library
 from spotify_assets.demo.listener import TruePlay
 
 EXTENDED_ROWS_PER_FILE = 16_000
@@ -672,113 +672,76 @@ def write_account_data(
 
 
 def _add_library(package: _Package, plays: Sequence[TruePlay], seed: int, has_uris: bool) -> WrittenLibrary:
-    rng = random.Random(f"library {seed}")
-    episodes: dict[str, DemoEpisode] = {}
-    added: dict[str, datetime] = {}
-    by_uri: dict[str, DemoTrack] = {}
-    counts: Counter[str] = Counter()
-    for play in plays:
-        if play.track is not None:
-            uri = play.track.uri
-            counts[uri] += 1
-            if uri not in by_uri:
-                by_uri[uri] = play.track
-                added[uri] = play.ended_at
-        elif play.episode is not None:
-            episodes[play.episode.uri] = play.episode
-    ranked = [by_uri[uri] for uri, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    tracks = ranked[: max(1, len(ranked) // 12)] if ranked else []
-    albums: dict[str, DemoAlbum] = {}
-    artists: dict[str, DemoArtist] = {}
-    for track in tracks[:150]:
-        albums.setdefault(track.album.album_id, track.album)
-        artists.setdefault(track.artist.artist_id, track.artist)
-    saved_episodes = sorted(episodes.values(), key=lambda episode: episode.uri)[:10]
-    shows: dict[str, DemoShow] = {episode.show.show_id: episode.show for episode in saved_episodes}
+    library = make_library(plays, seed)
 
     def with_uri(row: dict[str, object], uri: str) -> dict[str, object]:
         return {**row, "uri": uri} if has_uris else row
 
-    library: dict[str, object] = {
+    told: dict[str, object] = {
         "tracks": [
             with_uri({"artist": track.artist.name, "album": track.album.name, "track": track.name}, track.uri)
-            for track in tracks
+            for track in library.tracks
         ],
-        "albums": [
-            with_uri({"artist": album.artist.name, "album": album.name}, album.uri) for album in albums.values()
-        ],
-        "shows": [with_uri({"name": show.name, "publisher": show.publisher}, show.uri) for show in shows.values()],
+        "albums": [with_uri({"artist": album.artist.name, "album": album.name}, album.uri) for album in library.albums],
+        "shows": [with_uri({"name": show.name, "publisher": show.publisher}, show.uri) for show in library.shows],
     }
     if has_uris:
-        library |= {
+        told |= {
             "episodes": [
-                {"name": episode.name, "show": episode.show.name, "uri": episode.uri} for episode in saved_episodes
+                {"name": episode.name, "show": episode.show.name, "uri": episode.uri} for episode in library.episodes
             ],
             "bannedTracks": [],
-            "artists": [{"name": artist.name, "uri": artist.uri} for artist in artists.values()],
+            "artists": [{"name": artist.name, "uri": artist.uri} for artist in library.artists],
             "bannedArtists": [],
             "other": [],
         }
-    package.add_json("YourLibrary.json", library)
+    package.add_json("YourLibrary.json", told)
 
     playlists: list[dict[str, object]] = []
     summary: list[tuple[str, tuple[str, ...]]] = []
-    # Two playlists may bear one name, and one may be empty.
-    for name, size in (("Mornings ☀️", 40), ("Drive / Night", 25), ("Drive / Night", 12), ("Nothing yet", 0)):
-        items: list[dict[str, object]] = []
-        kinds: list[str] = []
-        for track in rng.sample(ranked[:400], k=min(size, len(ranked[:400]))):
-            item_track: dict[str, object] = {
-                "trackName": track.name,
-                "artistName": track.artist.name,
-                "albumName": track.album.name,
-            }
-            if has_uris:
-                item_track["trackUri"] = track.uri
-            items.append(_playlist_item(added[track.uri], has_uris, track=item_track))
-            kinds.append("track")
-        if size >= 25:
-            day = max(play.ended_at for play in plays) if plays else datetime(2020, 1, 1, tzinfo=UTC)
-            items.insert(
-                1,
-                _playlist_item(day, has_uris, localTrack={"uri": "spotify:local:Sk%C3%B6rvik:Tapes:Demo+1:193"}),
-            )
-            kinds.insert(1, "local")
-            if saved_episodes and has_uris:
-                episode = saved_episodes[0]
-                row = {"episodeName": episode.name, "showName": episode.show.name, "episodeUri": episode.uri}
-                items.append(_playlist_item(day, has_uris, episode=row))
-                kinds.append("episode")
-            items.append(_playlist_item(day, has_uris))
-            kinds.append("nothing")
-        last_modified = max((added[track.uri] for track in ranked[:1]), default=datetime(2020, 1, 1, tzinfo=UTC))
+    for made in library.playlists:
+        # The older age has no key for an episode.
+        entries = [entry for entry in made.entries if has_uris or entry.kind != "episode"]
         playlist: dict[str, object] = {
-            "name": name,
-            "lastModifiedDate": f"{last_modified:%Y-%m-%d}",
-            "items": items,
+            "name": made.name,
+            "lastModifiedDate": f"{made.last_modified:%Y-%m-%d}",
+            "items": [_playlist_item(entry, has_uris) for entry in entries],
         }
         if has_uris:
             playlist |= {"collaborators": [], "description": None, "numberOfFollowers": 0}
         playlists.append(playlist)
-        summary.append((name, tuple(kinds)))
+        summary.append((made.name, tuple(entry.kind for entry in entries)))
     package.add_json("Playlist1.json", {"playlists": playlists})
     return WrittenLibrary(
-        tracks=len(tracks),
-        albums=len(albums),
-        artists=len(artists) if has_uris else 0,
-        shows=len(shows),
-        episodes=len(saved_episodes) if has_uris else 0,
+        tracks=len(library.tracks),
+        albums=len(library.albums),
+        artists=len(library.artists) if has_uris else 0,
+        shows=len(library.shows),
+        episodes=len(library.episodes) if has_uris else 0,
         playlists=tuple(summary),
         has_uris=has_uris,
     )
 
 
-def _playlist_item(added_at: datetime, has_all_keys: bool, **parts: object) -> dict[str, object]:
-    """An entry of a playlist. The older age has neither `audiobook` nor `addedDate`."""
+def _playlist_item(entry: PlaylistEntry, has_uris: bool) -> dict[str, object]:
+    """An entry of a playlist. The older age has neither URIs nor `audiobook` nor `addedDate`."""
     item: dict[str, object] = {"track": None, "episode": None, "localTrack": None}
-    if has_all_keys:
-        item |= {"audiobook": None, "addedDate": f"{added_at:%Y-%m-%d}"}
-    return item | parts
+    if has_uris:
+        item |= {"audiobook": None, "addedDate": f"{entry.added_at:%Y-%m-%d}"}
+    if entry.track is not None:
+        track = entry.track
+        told = {"trackName": track.name, "artistName": track.artist.name, "albumName": track.album.name}
+        item["track"] = {**told, "trackUri": track.uri} if has_uris else told
+    elif entry.episode is not None:
+        episode = entry.episode
+        item["episode"] = {
+            "episodeName": episode.name,
+            "showName": episode.show.name,
+            "episodeUri": episode.uri,
+        }
+    elif entry.local_uri is not None:
+        item["localTrack"] = {"uri": entry.local_uri}
+    return item
 
 
 def _add_personal_files(package: _Package) -> None:

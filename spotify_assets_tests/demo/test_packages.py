@@ -56,6 +56,22 @@ def test_the_same_arguments_give_the_same_packages(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_a_listener_may_go_on_after_the_packages(tmp_path: Path) -> None:
+    live_until = LAST_DAY + timedelta(days=10)
+    packages = write_demo_packages(tmp_path, last_day=LAST_DAY, years=1, plays_per_day=6.0, live_until=live_until)
+    zone = ZoneInfo(packages.listener.timezone)
+    assert max(play.told_at for play in packages.plays).astimezone(zone).date() <= LAST_DAY
+    later = [play for play in packages.listener.plays() if play.told_at.astimezone(zone).date() > LAST_DAY]
+    assert len(later) > 10
+    told = set().union(*(export.copies for export in packages.exports))
+    assert told.isdisjoint(play.play_number for play in later)
+
+
+def test_a_listener_may_not_stop_before_the_packages(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="before the packages do"):
+        write_demo_packages(tmp_path, last_day=LAST_DAY, live_until=LAST_DAY - timedelta(days=1))
+
+
 def test_less_than_a_year_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one year"):
         write_demo_packages(tmp_path, last_day=LAST_DAY, years=0)
