@@ -54,6 +54,11 @@ class Answer:
         return "" if words.startswith("<") else words[:_LONGEST_MESSAGE]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is no body."""
+        return not self.content.strip()
+
+    @property
     def is_error_in_disguise(self) -> bool:
         """Whether an error object came with a status of success."""
         return self.status < 300 and isinstance(self.body, dict) and self.body.keys() == {"error"}
@@ -80,7 +85,7 @@ class Answer:
 
     @cached_property
     def _value_or_reason(self) -> tuple[Any, str]:
-        if not self.content.strip():
+        if self.is_empty:
             return None, ""
         try:
             text = self.content.decode("utf-8-sig")

@@ -7,6 +7,7 @@ one by one, and nothing tells an app which it is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from spotify_assets.settings import Settings
 from spotify_assets.spotify.errors import QuotaBlocked, TransientFailure
 from spotify_assets.spotify.model import Endpoint, Request, Response
 from spotify_assets.state import State
@@ -211,6 +213,17 @@ class CapabilityMemory:
             for each, finding in capabilities.findings.items()
         ]
         self._state.set_note(_NOTE, json.dumps({"asked": self._asked, "findings": findings}))
+
+
+def capability_memory(settings: Settings, application: str = "") -> CapabilityMemory:
+    """Where a home keeps what Spotify offers to an app.
+
+    Args:
+        settings: The home's settings.
+        application: The app's client id.
+    """
+    asked = hashlib.sha256(f"{settings.api_url} {application}".encode()).hexdigest()[:16]
+    return CapabilityMemory(State(settings.paths.state_file), asked)
 
 
 def probe(ask: Callable[[Request], Response], known: Capabilities, *, listener: str, now: datetime) -> Capabilities:

@@ -6,7 +6,6 @@ It makes of everything that can come back either a response that means something
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections import Counter
@@ -26,6 +25,7 @@ from spotify_assets.spotify.capabilities import (
     Capability,
     CapabilityMemory,
     Finding,
+    capability_memory,
     is_limit_refused,
     probe,
 )
@@ -46,7 +46,7 @@ from spotify_assets.state import State
 
 _log = logging.getLogger(__name__)
 
-_PAUSES_SECONDS = (1.0, 3.0, 9.0)
+_PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """Before the second, third and fourth try of a request that failed."""
 
 _PAUSES_OF_RATE_SECONDS = (5.0, 10.0, 20.0)
@@ -225,7 +225,7 @@ class SpotifyClient:
             raise CapabilityAbsent(request.endpoint, response)
         if is_limit_refused(response) and request.endpoint in LARGE_PAGES:
             self._contradict(LARGE_PAGES[request.endpoint])
-        if response.status in (200, 204, 403, 404) or 200 < response.status < 300:
+        if response.status in (403, 404) or 200 <= response.status < 300:
             return response
         raise _permanent(request, response)
 
@@ -315,9 +315,12 @@ class SpotifyClient:
                 self._patience.answered(bucket)
                 self._ledger.answered(bucket)
                 return answer
-            if attempt == len(_PAUSES_SECONDS) or not self._patience.allows(setback.pause_seconds):
+            is_refused = answer is not None and answer.status == 401
+            # A token that has grown old must be renewed, however little patience is left.
+            may_wait = self._patience.allows(setback.pause_seconds) or (is_refused and attempt == 0)
+            if attempt == len(_PAUSES_SECONDS) or not may_wait:
                 break
-            if answer is not None and answer.status == 401:
+            if is_refused:
                 token = self._other_token(request.listener, token)
             self._wait(setback)
         self._patience.failed(bucket)
@@ -353,8 +356,11 @@ class SpotifyClient:
             )
         elif answer.status in _SERVER_ERRORS:
             why = f"Spotify answers with an error of its own (HTTP {answer.status})."
-        elif answer.status == 200 and (answer.oddity or not answer.content.strip()):
-            why = f"Spotify's answer {answer.oddity or 'is empty'}."
+        elif answer.status == 200 and answer.is_empty:
+            why = "Spotify's answer is empty."
+        elif answer.oddity and (answer.status < 300 or answer.status == 404):
+            # A 404 says that Spotify does not know an id; a proxy's says nothing of the kind.
+            why = f"Spotify's answer {answer.oddity}."
         elif answer.is_error_in_disguise:
             why = "Spotify tells of an error of its own."
         else:
@@ -403,17 +409,6 @@ class SpotifyClient:
             return self._tokens.renew(listener)
         except AccountsUnavailable:
             return token
-
-
-def capability_memory(settings: Settings, application: str = "") -> CapabilityMemory:
-    """Where a home keeps what Spotify offers to an app; `load().text` tells it to a person.
-
-    Args:
-        settings: The home's settings.
-        application: The app's client id.
-    """
-    asked = hashlib.sha256(f"{settings.api_url} {application}".encode()).hexdigest()[:16]
-    return CapabilityMemory(State(settings.paths.state_file), asked)
 
 
 def _address_of(request: Request) -> tuple[str, dict[str, str | int]]:

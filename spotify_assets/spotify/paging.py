@@ -1,4 +1,7 @@
-"""How a list is read page by page: by our own parameters. The `next` of a page is never followed, it may lead anywhere."""
+"""How a list is read page by page: by our own parameters.
+
+The `next` of a page is never followed: it is an address, and the token would go wherever it leads.
+"""
 
 from __future__ import annotations
 
@@ -61,10 +64,7 @@ def _by_offset(request: Request, page: Mapping[str, Any]) -> dict[str, int] | No
     limit = told if _is_count(told) and 0 < told < asked else asked
     offset = int(request.params.get("offset", 0)) + limit
     total = page.get("total")
-    if _is_count(total):
-        is_last = offset >= total
-    else:
-        is_last = "next" not in page and len(page["items"]) < limit
+    is_last = offset >= total if _is_count(total) else "next" not in page and len(page["items"]) < limit
     highest = _HIGHEST_OFFSET.get(request.endpoint, _HIGHEST_OFFSET_OF_OTHERS)
     if is_last or offset + asked > highest or (not page["items"] and not page.get("next")):
         return None

@@ -14,7 +14,7 @@ from typing import TypedDict
 
 from spotify_assets.spotify.errors import QuotaBlocked
 from spotify_assets.spotify.model import Endpoint
-from spotify_assets.state import QuotaBlock, QuotaDay, State
+from spotify_assets.state import QuotaBlock, State
 
 _FIRST_BLOCK_OF_QUOTA = timedelta(hours=1)
 _FIRST_BLOCK_OF_RATE = timedelta(minutes=5)
@@ -155,12 +155,10 @@ class QuotaLedger:
     def rows(self, now: datetime) -> list[QuotaRow]:
         """The whole ledger as rows of raw.api_quota; a block that holds stands on the bucket's last day."""
         days = self._state.quota_days()
-        blocks = self._state.quota_blocks()
-        last: dict[str, QuotaDay] = {day.bucket: day for day in days}
+        last = {day.bucket: day for day in days}
+        until = {bucket: _still(block, now) for bucket, block in self._state.quota_blocks().items()}
         return [
-            QuotaRow(
-                **day._asdict(), blocked_until=_still(blocks.get(day.bucket), now) if day is last[day.bucket] else None
-            )
+            QuotaRow(**day._asdict(), blocked_until=until.get(day.bucket) if day is last[day.bucket] else None)
             for day in days
         ]
 
