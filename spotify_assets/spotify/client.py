@@ -41,7 +41,7 @@ from spotify_assets.spotify.model import Endpoint, Request, Response
 from spotify_assets.spotify.pacing import LONGEST_WAIT_SECONDS, Pace, Patience
 from spotify_assets.spotify.paging import first_page, has_pages, next_page
 from spotify_assets.spotify.quota import BUCKETS, Bucket, QuotaLedger, in_words
-from spotify_assets.spotify.session import NoAnswer, OneAnswerSession, UnusableToken, WebApi
+from spotify_assets.spotify.session import Bearer, NoAnswer, OneAnswerSession, UnusableToken, WebApi
 from spotify_assets.state import State
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ _PAUSES_SECONDS = (1.0, 2.0, 4.0)
 _PAUSES_OF_RATE_SECONDS = (5.0, 10.0, 20.0)
 """Likewise after a 429 that does not tell how long: together they outlast the rate limit's window of 30 seconds."""
 
+_SPOTIFY = "spotify"
 _RENEWAL_PAUSE = timedelta(minutes=1)
 _SERVER_ERRORS = frozenset({408, 425, *range(500, 600)})
 
@@ -150,7 +151,7 @@ class SpotifyClient:
         patience_seconds: float = LONGEST_WAIT_SECONDS,
         connect_seconds: float = 5.0,
         read_seconds: float = 15.0,
-        answer_seconds: float = 30.0,
+        answer_seconds: float = 20.0,
     ) -> None:
         self.tally = Tally()
         self._tokens = tokens
@@ -286,7 +287,7 @@ class SpotifyClient:
         bucket = BUCKETS[request.endpoint]
         path, query = _address_of(request)
         with self._one_at_a_time:
-            until = self._patience.left_alone_until(bucket)
+            until = self._patience.left_alone_until(_concerned(bucket, request.listener))
             if until:
                 raise TransientFailure(
                     f"Spotify has failed again and again at {in_words(bucket)}. Nothing was asked; from "
@@ -301,18 +302,16 @@ class SpotifyClient:
         return response
 
     def _tried(self, request: Request, bucket: Bucket, path: str, query: dict[str, str | int]) -> Answer:
-        token = self._access_token(request.listener)
+        bearer = self._bearer(request.listener, self._tokens.access_token)
         for attempt in range(len(_PAUSES_SECONDS) + 1):
-            answer = None
-            began_at = self._now()
+            answer: Answer | None = None
             try:
-                answer = self._ask_once(request, bucket, path, query, token)
+                answer = self._ask_once(request, bucket, path, query, bearer)
                 setback = self._setback(bucket, answer, attempt)
             except NoAnswer as error:
-                self._patience.spend(max(0.0, (self._now() - began_at).total_seconds()))
                 setback = _Setback(_pause(attempt), _transient(f"{error}", None))
             if setback is None:
-                self._patience.answered(bucket)
+                self._patience.answered(_concerned(bucket, request.listener))
                 self._ledger.answered(bucket)
                 return answer
             is_refused = answer is not None and answer.status == 401
@@ -321,25 +320,29 @@ class SpotifyClient:
             if attempt == len(_PAUSES_SECONDS) or not may_wait:
                 break
             if is_refused:
-                token = self._other_token(request.listener, token)
+                bearer = self._other_bearer(request.listener, bearer)
             self._wait(setback)
-        self._patience.failed(bucket)
+        # One listener's token must not keep the others from being asked.
+        self._patience.failed([_token_of(request.listener)] if is_refused else [bucket, _SPOTIFY])
         raise setback.failure()
 
-    def _ask_once(self, request: Request, bucket: Bucket, path: str, query: dict[str, str | int], token: str) -> Answer:
+    def _ask_once(
+        self, request: Request, bucket: Bucket, path: str, query: dict[str, str | int], bearer: Bearer
+    ) -> Answer:
+        status = 0
         with self._pace.turn():
             self._ledger.reserve(bucket, self._now())
-            self.tally.requests[bucket] += 1
+            began_at = self._now()
             try:
-                answer = self._api.ask(path, query, token)
-            except UnusableToken:
-                raise NotSignedIn(request.listener, "The stored token cannot be used.") from None
-            except NoAnswer:
-                self.tally.statuses[0] += 1
-                raise
-        self.tally.statuses[answer.status] += 1
-        _log.debug("%s: HTTP %d", request.endpoint, answer.status)
-        return answer
+                answer = self._api.ask(path, query, bearer)
+                status = answer.status
+                return answer
+            finally:
+                self.tally.requests[bucket] += 1
+                self.tally.statuses[status] += 1
+                _log.debug("%s: HTTP %d", request.endpoint, status)
+                if status == 0 or status in _SERVER_ERRORS:
+                    self._patience.spend(max(0.0, (self._now() - began_at).total_seconds()))
 
     def _setback(self, bucket: Bucket, answer: Answer, attempt: int) -> _Setback | None:
         """What is wrong with an answer; None when it is final.
@@ -391,24 +394,26 @@ class SpotifyClient:
         else:
             self._sleep(setback.pause_seconds)
 
-    def _access_token(self, listener: str) -> str:
+    def _bearer(self, listener: str, ask_for: Callable[[str], str]) -> Bearer:
         try:
-            return self._tokens.access_token(listener)
+            return Bearer(ask_for(listener))
+        except UnusableToken:
+            raise NotSignedIn(listener, "The stored token cannot be used.") from None
         except AccountsUnavailable as error:
             raise TransientFailure(str(error)) from None
 
-    def _other_token(self, listener: str, refused: str) -> str:
+    def _other_bearer(self, listener: str, refused: Bearer) -> Bearer:
         """The token to try after a 401. Good ones were refused in July 2026, some of them again and again: so it is
         renewed at most once a minute, and never thrown away."""
-        token = self._access_token(listener)
+        bearer = self._bearer(listener, self._tokens.access_token)
         renewed_at = self._renewed_at.get(listener)
-        if token != refused or (renewed_at and self._now() - renewed_at < _RENEWAL_PAUSE):
-            return token
+        if bearer != refused or (renewed_at and self._now() - renewed_at < _RENEWAL_PAUSE):
+            return bearer
         self._renewed_at[listener] = self._now()
         try:
-            return self._tokens.renew(listener)
-        except AccountsUnavailable:
-            return token
+            return self._bearer(listener, self._tokens.renew)
+        except TransientFailure:
+            return bearer
 
 
 def _address_of(request: Request) -> tuple[str, dict[str, str | int]]:
@@ -446,6 +451,14 @@ def _permanent(request: Request, response: Response) -> PermanentFailure:
 
 def _transient(why: str, status: int | None) -> Callable[[], SpotifyError]:
     return lambda: TransientFailure(f"{why} What came before is kept; the rest is asked for in the next run.", status)
+
+
+def _concerned(bucket: Bucket, listener: str) -> list[str]:
+    return [bucket, _token_of(listener), _SPOTIFY]
+
+
+def _token_of(listener: str) -> str:
+    return f"token of {listener}"
 
 
 def _pause(attempt: int) -> float:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,6 @@ _FIRST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.02
 _FAILURES_IN_A_ROW = 3
 _TIME_OUT = timedelta(minutes=5)
-_EVERYTHING = ""
 
 
 class Pace:
@@ -153,25 +152,24 @@ class Patience:
         """Count what was waited."""
         self._seconds = max(0.0, self._seconds - seconds)
 
-    def answered(self, bucket: str) -> None:
-        """Count a good answer."""
+    def answered(self, concerned: Iterable[str]) -> None:
+        """Count a good answer for everything that it concerns, such as a bucket, a listener, Spotify itself."""
         self._seconds = min(self._full_seconds, self._seconds + 1.0)
-        for whose in (bucket, _EVERYTHING):
-            self._failures.pop(whose, None)
+        for each in concerned:
+            self._failures.pop(each, None)
 
-    def failed(self, bucket: str) -> None:
-        """Count a request that came to nothing."""
-        for whose in (bucket, _EVERYTHING):
-            self._failures[whose] += 1
-            if self._failures[whose] >= _FAILURES_IN_A_ROW:
-                self._left_alone_until[whose] = self._now() + _TIME_OUT
+    def failed(self, concerned: Iterable[str]) -> None:
+        """Count a request that came to nothing for everything that may be to blame."""
+        for each in concerned:
+            self._failures[each] += 1
+            if self._failures[each] >= _FAILURES_IN_A_ROW:
+                self._left_alone_until[each] = self._now() + _TIME_OUT
                 # When that is over, one more failure is enough.
-                self._failures[whose] = _FAILURES_IN_A_ROW - 1
+                self._failures[each] = _FAILURES_IN_A_ROW - 1
 
-    def left_alone_until(self, bucket: str) -> datetime | None:
-        """Until when nothing is asked of a bucket, because it has failed again and again; None when it may be."""
+    def left_alone_until(self, concerned: Iterable[str]) -> datetime | None:
+        """Until when nothing is asked, because something of it has failed again and again; None when it may be."""
         until = max(
-            (self._left_alone_until[whose] for whose in (bucket, _EVERYTHING) if whose in self._left_alone_until),
-            default=None,
+            (self._left_alone_until[each] for each in concerned if each in self._left_alone_until), default=None
         )
         return until if until and until > self._now() else None

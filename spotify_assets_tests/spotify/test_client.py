@@ -261,6 +261,19 @@ def test_one_endpoint_that_storms_does_not_keep_the_others_from_being_asked(
     assert api.paths.count("/search") <= 12 and clock.seconds < 120
 
 
+@pytest.mark.parametrize("said", [Said(200, {"id": "x"}, cut_after_bytes=1), error(504)])
+def test_a_server_that_takes_its_time_to_fail_ends_a_run_within_two_minutes(
+    client: SpotifyClient, api: ScriptedApi, clock: Clock, said: Said
+) -> None:
+    def fail_late(seen: Any) -> Said:
+        clock.sleep(20)
+        return said
+
+    api.otherwise = fail_late
+    assert all(isinstance(asked(client, request), TransientFailure) for request in EVERYTHING * 3)
+    assert clock.seconds < 120
+
+
 def test_after_an_outage_spotify_is_asked_again(client: SpotifyClient, api: ScriptedApi, clock: Clock) -> None:
     api.otherwise = lambda seen: error(500)
     for _ in range(5):
@@ -303,6 +316,16 @@ def test_a_401_that_stays_is_an_outage_after_one_renewal(new_client: NewClient, 
     with pytest.raises(TransientFailure) as caught:
         new_client(tokens=tokens).fetch(RECENT)
     assert caught.value.status == 401 and tokens.renewals == 1
+
+
+def test_one_listener_whose_token_is_refused_does_not_keep_the_others_from_being_asked(
+    client: SpotifyClient, api: ScriptedApi
+) -> None:
+    api.otherwise = lambda seen: error(401) if "-her-" in seen.authorization else Said(200, {})
+    for _ in range(5):
+        assert isinstance(asked(client, Request(Endpoint.TOP_TRACKS, {}, "her")), TransientFailure)
+    assert client.fetch(Request(Endpoint.TOP_TRACKS, {}, "me")).status == 200
+    assert client.tally.statuses[401] <= 12
 
 
 def test_an_hour_of_intermittent_401s_loses_no_poll(new_client: NewClient, api: ScriptedApi, clock: Clock) -> None:
