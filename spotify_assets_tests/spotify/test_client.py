@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from spotify_assets.spotify.capabilities import CapabilityMemory
 from spotify_assets.spotify.client import SpotifyClient
 from spotify_assets.spotify.errors import (
     AccountsUnavailable,
@@ -21,6 +22,7 @@ from spotify_assets.spotify.errors import (
     TransientFailure,
 )
 from spotify_assets.spotify.model import Endpoint, Request, Response
+from spotify_assets.state import State
 from spotify_assets_tests.spotify.scripted_api import (
     BEGIN,
     Clock,
@@ -135,14 +137,14 @@ def test_a_refusal_for_good_is_told_once_and_not_tried_again(
 )
 @pytest.mark.parametrize("is_plain", [True, False])
 def test_a_listener_or_owner_whom_spotify_refuses_is_told_what_to_do(
-    client: SpotifyClient, api: ScriptedApi, words: str, is_plain: bool
+    client: SpotifyClient, api: ScriptedApi, tmp_path: Path, words: str, is_plain: bool
 ) -> None:
     api.script = [Said(403, words.encode()) if is_plain else error(403, words)] * 2
     for request in (RECENT, Request(Endpoint.TRACKS, {"ids": "x"}, "me")):
         with pytest.raises(PermanentFailure, match=r"User Management|needs Spotify Premium"):
             client.fetch(request)
     # It says nothing of what the app may ask.
-    assert not client._memory.load().findings
+    assert not CapabilityMemory(State(tmp_path / "state.sqlite"), "test").load().findings
 
 
 @pytest.mark.parametrize("object_id", ["", ".", "..", " "])
