@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import platformdirs
@@ -17,6 +18,24 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 APPLICATION = "spotify_assets"
+
+DAILY_BUDGETS = {
+    "profile": 100,
+    "recently_played": 400,
+    "top": 200,
+    "saved_tracks": 90,
+    "playlists": 100,
+    "playlist_items": 300,
+    "tracks": 400,
+    "albums": 200,
+    "artists": 400,
+    "artist_albums": 60,
+    "artist_top_tracks": 200,
+    "audio_features": 400,
+    "search": 200,
+}
+"""Requests a day, by bucket, below the ceilings at which people saw Spotify lock a bucket for a day: about 100 for
+artists' albums, 600 for artists, a few hundred searches, a few readings of a whole library."""
 
 
 def _default_home() -> Path:
@@ -44,6 +63,14 @@ class Settings(BaseSettings):
     listener: str = Field(default="me", description="Name under which the rows of this person are kept.")
     session_gap_minutes: int = Field(
         default=30, ge=1, le=24 * 60, description="Silence after which a new listening session begins."
+    )
+    requests_per_second: float = Field(
+        default=2.0, gt=0, le=1000, description="How fast Spotify is asked at most, by all runs of a home together."
+    )
+    daily_budgets: str = Field(
+        default="",
+        description="Requests a day (UTC) where they are to be others than usual, such as 'artists=500, search=100'; "
+        f"usual are {', '.join(f'{bucket}={requests}' for bucket, requests in DAILY_BUDGETS.items())}.",
     )
     warehouse_memory_limit: str = Field(
         default="200MB", description="Memory that DuckDB may use before it spills to the home folder."
@@ -77,6 +104,10 @@ class Settings(BaseSettings):
     smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 is TLS from the first byte.")
     smtp_user: str = Field(default="", description="User at the mail server, if it wants one.")
     smtp_password: str = Field(default="", repr=False, description="Password of that user.")
+    accounts_url: str = Field(
+        default="https://accounts.spotify.com", description="Address of Spotify's accounts service."
+    )
+    api_url: str = Field(default="https://api.spotify.com/v1", description="Address of the Spotify Web API.")
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")
@@ -93,6 +124,27 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
+
+    @field_validator("accounts_url", "api_url")
+    @classmethod
+    def _safe_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        is_here = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1")
+        if not parts.hostname or not (parts.scheme == "https" or is_here):
+            # Tokens go there.
+            raise ValueError(f"{url!r} is neither an https address nor one of this machine (http://127.0.0.1:PORT)")
+        return url.rstrip("/")
+
+    @field_validator("daily_budgets")
+    @classmethod
+    def _usable_budgets(cls, text: str) -> str:
+        _budgets_in(text)
+        return text
+
+    @property
+    def budgets(self) -> dict[str, int]:
+        """Requests a day (UTC) by bucket."""
+        return DAILY_BUDGETS | _budgets_in(self.daily_budgets)
 
     @property
     def is_default_home(self) -> bool:
@@ -158,6 +210,18 @@ def usable_listener_name(text: str) -> str:
     return name
 
 
+def _budgets_in(text: str) -> dict[str, int]:
+    budgets = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        bucket, _, requests = (piece.strip() for piece in part.partition("="))
+        if bucket not in DAILY_BUDGETS or not (requests.isascii() and requests.isdigit()):
+            raise ValueError(
+                f"{part!r} is no budget; write for example artists=500. There are: {', '.join(DAILY_BUDGETS)}"
+            )
+        budgets[bucket] = int(requests)
+    return budgets
+
+
 def usable_zone_name(name: str) -> str:
     """An IANA name as it is.
 
@@ -194,7 +258,7 @@ class HomePaths:
     .snapshots/{sequence}/  published files
     .runs/{run_id}.lock     held by a living run
     .scratch/               temporary files
-    state.sqlite, run.lock, timezone
+    state.sqlite, run.lock, spotify.lock, timezone
     ```
     """
 
@@ -258,6 +322,10 @@ class HomePaths:
     @property
     def run_lock_file(self) -> Path:
         return self.home / "run.lock"
+
+    @property
+    def spotify_lock_file(self) -> Path:
+        return self.home / "spotify.lock"
 
     @property
     def runs_folder(self) -> Path:

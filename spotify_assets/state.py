@@ -1,7 +1,7 @@
 """`state.sqlite`: small facts that must outlive a run and be readable without opening the warehouse.
 
-Which runs are in progress, the first day with data, a copy of the stale days, how much is published. Never what a
-person listened to.
+Which runs are in progress, the first day with data, a copy of the stale days, how much is published, what was asked
+of Spotify and what it offers. Never what a person listened to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,15 @@ _MIGRATIONS = (
         table_name TEXT NOT NULL, played_on TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (table_name, played_on)
     ) STRICT;
     CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
+    """
+    CREATE TABLE quota_days (
+        bucket TEXT NOT NULL, asked_on TEXT NOT NULL, requests INTEGER NOT NULL, daily_budget INTEGER NOT NULL,
+        PRIMARY KEY (bucket, asked_on)
+    ) STRICT;
+    CREATE TABLE quota_blocks (
+        bucket TEXT PRIMARY KEY, blocked_until TEXT NOT NULL, refusals INTEGER NOT NULL
+    ) STRICT;
     """,
 )
 """One script for each version of the file (`PRAGMA user_version`); released ones are never edited, only added to."""
@@ -67,6 +76,30 @@ class Published(NamedTuple):
     published_at: datetime
     sequence: int
     tables: dict[str, PublishedTable]
+
+
+class QuotaDay(NamedTuple):
+    """Requests that were reserved in a bucket on a UTC date, and how many the last one of them found allowed."""
+
+    bucket: str
+    asked_on: date
+    requests: int
+    daily_budget: int
+
+
+class QuotaBlock(NamedTuple):
+    """Until when a bucket is blocked (UTC; perhaps past), and how often Spotify refused it since it last answered."""
+
+    bucket: str
+    blocked_until: datetime
+    refusals: int
+
+
+class Reservation(NamedTuple):
+    """Whether a request may be sent; if not, either the bucket is blocked until then, or the day's budget is used."""
+
+    is_granted: bool
+    blocked_until: datetime | None = None
 
 
 class State:
@@ -158,6 +191,63 @@ class State:
                 for name, (rows, *days) in tables.items()
             },
         )
+
+    def reserve_request(self, bucket: str, now: datetime, daily_budget: int) -> Reservation:
+        """Count one request of a bucket, if it may be sent at all."""
+        now = now.astimezone(UTC)
+        asked_on = now.date().isoformat()
+        with self._writing() as connection:
+            block = _quota_block(connection, bucket)
+            if block and block.blocked_until > now:
+                return Reservation(False, block.blocked_until)
+            row = connection.execute(
+                "SELECT requests FROM quota_days WHERE bucket = ? AND asked_on = ?", (bucket, asked_on)
+            ).fetchone()
+            requests = row[0] if row else 0
+            if requests >= daily_budget:
+                return Reservation(False)
+            connection.execute(
+                "INSERT OR REPLACE INTO quota_days VALUES (?, ?, ?, ?)", (bucket, asked_on, requests + 1, daily_budget)
+            )
+        return Reservation(True)
+
+    def block_bucket(self, bucket: str, until: Callable[[int], datetime]) -> datetime:
+        """Have nothing be reserved in a bucket for some time; never shortens an earlier block.
+
+        Args:
+            until: Tells until when, given how often the bucket was refused before since it last answered.
+
+        Returns:
+            Until when the bucket is blocked (UTC).
+        """
+        with self._writing() as connection:
+            block = _quota_block(connection, bucket)
+            refusals = block.refusals if block else 0
+            blocked_until = until(refusals).astimezone(UTC)
+            if block:
+                blocked_until = max(block.blocked_until, blocked_until)
+            connection.execute(
+                "INSERT OR REPLACE INTO quota_blocks VALUES (?, ?, ?)",
+                (bucket, blocked_until.isoformat(), refusals + 1),
+            )
+        return blocked_until
+
+    def forget_refusals(self, bucket: str) -> None:
+        """Count a bucket's refusals from 0 again: it has answered."""
+        with self._writing() as connection:
+            connection.execute("UPDATE quota_blocks SET refusals = 0 WHERE bucket = ?", (bucket,))
+
+    def quota_days(self) -> list[QuotaDay]:
+        """What was reserved, by bucket and day."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT * FROM quota_days ORDER BY bucket, asked_on").fetchall()
+        return [QuotaDay(bucket, date.fromisoformat(day), *counts) for bucket, day, *counts in rows]
+
+    def quota_blocks(self) -> dict[str, QuotaBlock]:
+        """By bucket the last block, perhaps past."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT * FROM quota_blocks ORDER BY bucket").fetchall()
+        return {row[0]: _block_of(row) for row in rows}
 
     def note(self, key: str) -> str | None:
         """What was noted under `key`."""
@@ -273,6 +363,16 @@ def sweep_database(connection: sqlite3.Connection, path: Path) -> None:
             f"{path.name} is in use by another process, so that deleted rows are still in its bytes. Stop the Dagster "
             "UI and every run on this home, then run this again."
         )
+
+
+def _quota_block(connection: sqlite3.Connection, bucket: str) -> QuotaBlock | None:
+    row = connection.execute("SELECT * FROM quota_blocks WHERE bucket = ?", (bucket,)).fetchone()
+    return _block_of(row) if row else None
+
+
+def _block_of(row: tuple[str, str, int]) -> QuotaBlock:
+    bucket, blocked_until, refusals = row
+    return QuotaBlock(bucket, datetime.fromisoformat(blocked_until), refusals)
 
 
 def _table_names(connection: sqlite3.Connection) -> list[str]:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from spotify_assets.lakehouse import FileLock
-from spotify_assets.state import State, StateError
+from spotify_assets.state import _MIGRATIONS, State, StateError
 from spotify_assets_tests.lakehouse import processes
 
 
@@ -93,3 +93,15 @@ def test_several_processes_may_write_at_once(tmp_path: Path) -> None:
     state = State(path)
     assert [process.exitcode for process in both] == [0, 0]
     assert all(state.note(f"{name}{number}") == name for name in "ab" for number in range(20))
+
+
+def test_a_file_of_an_earlier_version_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with sqlite3.connect(path) as connection:
+        for statement in _MIGRATIONS[0].split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO notes VALUES ('first_day', '2015-01-02')")
+        connection.execute("PRAGMA user_version = 1")
+    state = State(path)
+    assert state.reserve_request("artists", datetime(2026, 3, 1, tzinfo=UTC), 1).is_granted
+    assert state.first_day() == date(2015, 1, 2)
