@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from spotify_assets.spotify.model import Response
+
 
 class SpotifyError(Exception):
     """Something is wrong between us and Spotify."""
@@ -62,32 +64,57 @@ def _nobody(listener: str) -> str:
 
 
 class QuotaBlocked(SpotifyError):
-    """A bucket of endpoints may not be asked before an instant: Spotify has locked it, or the day's budget is spent."""
+    """A bucket of endpoints may not be asked now; the others go on.
 
-    def __init__(self, bucket: str, until: datetime) -> None:
+    Args:
+        bucket: Endpoints that share a quota.
+        until: From when on it may be asked again (UTC).
+        why: What has happened, as a sentence.
+    """
+
+    def __init__(self, bucket: str, until: datetime, why: str) -> None:
         self.bucket = bucket
         self.until = until
-        super().__init__(
-            f"The quota of {bucket} is used up until {until:%Y-%m-%d %H:%M} UTC. What came is stored; the rest is asked "
-            "for after that. There is nothing to do."
-        )
+        super().__init__(f"{why} What came before is kept; the rest is asked for from {until:%Y-%m-%d %H:%M} UTC on.")
 
 
 class CapabilityAbsent(SpotifyError):
-    """Spotify does not serve an endpoint to this app."""
+    """Spotify does not serve an endpoint to this app.
 
-    def __init__(self, endpoint: str) -> None:
+    Args:
+        endpoint: Path below /v1 with names for what varies.
+        response: What Spotify answered; None when it was known before, so that nothing was asked.
+    """
+
+    def __init__(self, endpoint: str, response: Response | None = None) -> None:
         self.endpoint = endpoint
+        self.response = response
         super().__init__(f"Spotify does not offer {endpoint} to this app. Nothing is wrong; it is skipped.")
 
 
 class TransientFailure(SpotifyError):
-    """Spotify did not answer, or with an error of its own; later it may."""
+    """No usable answer came just now; later one may come.
+
+    Args:
+        why: What has happened, as a sentence.
+        status: HTTP status of the last answer; None when none came.
+    """
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(why)
 
 
 class PermanentFailure(SpotifyError):
-    """Spotify refuses a request for good."""
+    """Spotify refuses the request, and will refuse it again as long as nothing is changed.
 
-    def __init__(self, status: int, message: str = "") -> None:
+    Args:
+        why: What has happened and what to do, as sentences.
+        status: HTTP status.
+        response: What Spotify answered; None when nothing was asked.
+    """
+
+    def __init__(self, why: str, status: int, response: Response | None = None) -> None:
         self.status = status
-        super().__init__(message or f"Spotify refuses what was asked for (HTTP {status}).")
+        self.response = response
+        super().__init__(why)

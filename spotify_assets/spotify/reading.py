@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from spotify_assets.schemas.raw_api import AudioFeatures
 from spotify_assets.spotify.model import Endpoint, Response
 from spotify_assets.texts import text_hash, to_json
 
@@ -103,11 +104,17 @@ def read(response: Response) -> Reading:
             reading.items += 1
             reason = f"The body is not what {response.endpoint} answers with: {odd}."
             reading.rejected.append(Rejected(0, reason, response.body))
-    elif response.status in (400, 404) and (kind := _SINGLE.get(response.endpoint)):
-        object_id = text_of(response.params.get("id"))
-        if object_id:
-            reading.missing.append((kind, object_id))
+    elif response.status in (400, 404):
+        reading.missing = list(_unknown_to_spotify(response))
     return reading
+
+
+def _unknown_to_spotify(response: Response) -> Iterator[tuple[str, str]]:
+    """Of a request for one object that Spotify does not know, or whose id it finds impossible."""
+    if (kind := _SINGLE.get(response.endpoint)) and (object_id := text_of(response.params.get("id"))):
+        yield kind, object_id
+    if (kind := _BATCHES.get(response.endpoint)) and len(asked := _asked_ids(response)) == 1:
+        yield kind, asked[0]
 
 
 def owned_playlists(response: Response, own_ids: frozenset[str]) -> dict[str, bool]:
@@ -564,7 +571,8 @@ def _ids_of(artists: list[Any], name: str | None) -> Iterator[str]:
                 yield artist_id
 
 
-_SHARES = (
+_WHOLE_FEATURES = ("mode", "time_signature", "duration_ms")
+_FEATURES = (
     "danceability",
     "energy",
     "speechiness",
@@ -580,7 +588,7 @@ _SHARES = (
 def _audio_features(response: Response, reading: Reading) -> None:
     asked = _asked_ids(response)
 
-    def row_of(position: int, entry: Any) -> Row | None:
+    def row_of(position: int, entry: Any) -> Row:
         if entry is None:
             if position > len(asked):
                 raise Odd("it is null, and its params do not say for which track (`ids`)")
@@ -589,22 +597,26 @@ def _audio_features(response: Response, reading: Reading) -> None:
         _, track_id = _uri_and_id(told, "track")
         if track_id is None:
             raise Odd("the features have no id of a track")
-        key, mode = told.get("key"), told.get("mode")
-        if key is not None and key not in range(-1, 12):
-            raise Odd("`key` is no pitch class from -1 to 11")
-        if mode is not None and mode not in (0, 1):
-            raise Odd("`mode` is neither 0 nor 1")
-        return {
-            "track_id": track_id,
-            "is_known": True,
-            **{name: _number_of(told.get(name)) for name in _SHARES},
-            "key": None if key is None else int(key),
-            "mode": None if mode is None else int(mode),
-            "time_signature": whole_of(told.get("time_signature")),
-            "duration_ms": whole_of(told.get("duration_ms")),
-        }
+        whole = {name: _in_range(name, whole_of(told.get(name))) for name in _WHOLE_FEATURES}
+        key = -1 if told.get("key") == -1 else _in_range("key", whole_of(told.get("key")))
+        shares = {name: _in_range(name, _number_of(told.get(name))) for name in _FEATURES}
+        return {"track_id": track_id, "is_known": True, **shares, **whole, "key": key}
 
     _take_each(reading, _list_in(response.body, "audio_features"), row_of)
+
+
+def _in_range(name: str, value: Any) -> Any:
+    """A feature, None where there is none.
+
+    Raises:
+        Odd: It lies where no such feature can.
+    """
+    column = AudioFeatures.columns()[name]
+    if value is None or (value == 0 and column.min):
+        return None
+    if (column.min is not None and value < column.min) or (column.max is not None and value > column.max):
+        raise Odd(f"`{name}` lies outside of its range")
+    return value
 
 
 def _asked_ids(response: Response) -> list[str]:
@@ -705,6 +717,8 @@ _SINGLE: dict[str, str] = {
     Endpoint.ARTIST_TOP_TRACKS: "artist",
 }
 """What is missing when the endpoint answers that it does not know the id."""
+
+_BATCHES: dict[str, str] = {Endpoint.TRACKS: "track", Endpoint.ALBUMS: "album", Endpoint.ARTISTS: "artist"}
 
 _READERS: dict[str, Callable[[Response, Reading], None]] = {
     Endpoint.RECENTLY_PLAYED: _recently_played,
