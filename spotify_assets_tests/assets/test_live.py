@@ -240,7 +240,7 @@ def test_batches_are_asked_for_where_the_app_may_and_nothing_twice(home: Home) -
     assert home.column(raw_api.MissingObjects, "object_id") == [spotify_id(7)]
     result = home.run(raw_api.Tracks)
     assert home.spotify.asked == []
-    assert metadata(result, raw_api.Tracks)["backlog_tracks"] == 0
+    assert metadata(result, raw_api.Tracks)["backlog_of_tracks"] == 0
 
 
 def test_single_calls_go_where_batches_may_not_and_albums_that_tracks_told_are_left(home: Home) -> None:
@@ -266,7 +266,7 @@ def test_a_quota_stops_one_bucket_and_the_next_run_goes_on_with_what_is_listened
     assert len(home.column(raw_api.Tracks, "track_id")) == 12
     assert f"/artists/{spotify_id(0, 'a')}" in home.spotify.paths()
     told = metadata(result, raw_api.Tracks)
-    assert (told["backlog_tracks"], told["backlog_tracks_done_on"]) == (18, "2026-03-02")
+    assert (told["backlog_of_tracks"], told["done_on_of_tracks"]) == (18, "2026-03-02")
     home.now += timedelta(days=1)
     home.spotify.quota = {}
     home.run(raw_api.Tracks)

@@ -174,37 +174,44 @@ def _catalogue() -> dg.AssetsDefinition:
         metadata: dict[str, Any] = {}
         with Asking(spotify, warehouse, clock) as asking:
             for kind in _BATCHES:
-                batch_size = _ask_objects(asking, kind)
-                metadata |= _backlog_metadata(asking, kind, batch_size)
+                metadata |= _ask_objects(asking, kind)
         yield from asking.results(tables, metadata)
 
     return catalogue
 
 
-def _ask_objects(asking: Asking, kind: str) -> int:
-    """Ask for what is wanted of a kind, most listened to first; returns how many ids a request could name."""
+def _ask_objects(asking: Asking, kind: str) -> dict[str, Any]:
+    """Ask for what is wanted of a kind, most listened to first; returns what is left to ask for, as metadata."""
     batch, single, batch_size = _BATCHES[kind]
-    wanted = _open(asking, kind, batch_size)
+    wanted = _open(asking, kind)
+    left = len(wanted)
     try:
         for start in range(0, len(wanted), batch_size):
-            _ask_batch(asking, batch, wanted[start : start + batch_size])
+            ids = wanted[start : start + batch_size]
+            _ask_batch(asking, batch, ids)
+            left -= len(ids)
     except Absent:
+        batch, batch_size = single, 1
+        # Asked for one by one, an album tells nothing that clean tables use beside what every track tells of it (the
+        # label is left out for such apps): no quota is spent on it.
+        wanted = _open(asking, kind, is_simplified_enough=True) if kind == "album" else wanted
+        left = len(wanted)
         with asking.until_stopped():
-            for object_id in _open(asking, kind, 1):
+            for object_id in wanted:
                 asking.ask(single, {"id": object_id})
-        return 1
+                left -= 1
     except Stopped:
         pass
-    return batch_size
+    told = _left(asking, batch, left, batch_size)
+    return {f"{name}_of_{kind}s": value for name, value in told.items()}
 
 
-def _open(asking: Asking, kind: str, batch_size: int) -> list[str]:
-    """Ids that are to be asked for. Asked one by one, an album tells nothing that clean tables use beside what every
-    track tells of it (the label is left out for such apps), so that no quota is spent on it."""
+def _open(asking: Asking, kind: str, *, is_simplified_enough: bool = False) -> list[str]:
+    """Ids that are to be asked for, after what the answers so far told."""
     asking.store()
     with asking.warehouse.transaction() as transaction:
-        is_enough = kind == "album" and batch_size == 1
-        return backlog.open_objects(transaction, kind, is_simplified_enough=is_enough)["object_id"].to_list()
+        wanted = backlog.open_objects(transaction, kind, is_simplified_enough=is_simplified_enough)
+    return wanted["object_id"].to_list()
 
 
 def _ask_batch(asking: Asking, endpoint: Endpoint, ids: Sequence[str]) -> None:
@@ -213,17 +220,6 @@ def _ask_batch(asking: Asking, endpoint: Endpoint, ids: Sequence[str]) -> None:
         # One impossible id spoils the whole request: halve until it stands alone and is noted as missing.
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             _ask_batch(asking, endpoint, half)
-
-
-def _backlog_metadata(asking: Asking, kind: str, batch_size: int) -> dict[str, Any]:
-    length = len(_open(asking, kind, batch_size))
-    budget = asking.spotify.daily_budget(_BATCHES[kind][0 if batch_size > 1 else 1])
-    done = done_on(length, batch_size, budget, asking.clock.now().date())
-    return {
-        f"backlog_{kind}s": length,
-        f"backlog_{kind}s_requests_a_day": budget if budget is not None else "not known",
-        f"backlog_{kind}s_done_on": done.isoformat() if done else "not known",
-    }
 
 
 def _artist_albums() -> dg.AssetsDefinition:
@@ -323,10 +319,15 @@ def _markets(transaction: Transaction, spotify: Spotify) -> list[str]:
     return list(dict.fromkeys((US_MARKET, *(told[name] for name in spotify.listeners if name in told))))
 
 
-def _left(asking: Asking, endpoint: Endpoint, length: int) -> dict[str, Any]:
+def _left(asking: Asking, endpoint: Endpoint, length: int, ids_per_request: int = 1) -> dict[str, Any]:
+    """Metadata of a backlog: its length, how many requests a day it may cost, and when it will be done."""
     budget = asking.spotify.daily_budget(endpoint)
-    done = done_on(length, 1, budget, asking.clock.now().date())
-    return {"backlog": length, "backlog_done_on": done.isoformat() if done else "not known"}
+    done = done_on(length, ids_per_request, budget, asking.clock.now().date())
+    return {
+        "backlog": length,
+        "requests_a_day": budget if budget is not None else "not known",
+        "done_on": done.isoformat() if done else "not known",
+    }
 
 
 def _api_quota() -> dg.AssetsDefinition:
