@@ -90,6 +90,23 @@ def import_command(
     raise typer.Exit(console.exit_code(finished))
 
 
+@app.command("replay")
+def replay_command(
+    files: Annotated[list[Path], typer.Argument(help="Recorded responses of Spotify: JSON Lines, also .gz.")],
+    home: HomeOption = None,
+) -> None:
+    """Take in recorded responses of the Web API, without network, and bring the lakehouse up to date."""
+    from spotify_assets import console
+    from spotify_assets.commands import replay_files
+
+    settings = _settings(home)
+    console.tell_zone(settings)
+    with console.progress_bar():
+        finished = replay_files(settings, files)
+    console.show_replay(settings, finished)
+    raise typer.Exit(console.replay_exit_code(finished))
+
+
 @imports_app.callback()
 def imports_command(context: typer.Context, home: HomeOption = None) -> None:
     """List what was imported, newest last."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from spotify_assets import progress
 from spotify_assets.automation import purging
-from spotify_assets.automation.jobs import IMPORT_PURPOSE
+from spotify_assets.automation.jobs import IMPORT_PURPOSE, REPLAY_PURPOSE
 from spotify_assets.automation.purging import PurgePlan, PurgeReport
 from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.clock import Clock
@@ -29,7 +29,7 @@ class Finished:
 
     Attributes:
         outcome: The runs.
-        report: Metadata of the import (`ImportReport.metadata`), as plain values.
+        report: Metadata of the import (`ImportReport.metadata`) or replay (`ReplayReport.metadata`), as plain values.
         failure: Why a run failed, for a person; empty when none did.
     """
 
@@ -67,7 +67,24 @@ def forget(settings: Settings, import_id: int, *, clock: Clock | None = None) ->
     return _build(settings, {"forget_import_id": import_id}, clock, purpose=f"imports forget {import_id}")
 
 
-def _build(settings: Settings, import_config: dict[str, Any], clock: Clock | None, *, purpose: str) -> Finished:
+def replay_files(settings: Settings, paths: Sequence[Path]) -> Finished:
+    """Take in recorded responses of Spotify and build what became stale; nothing is asked of anybody.
+
+    Raises:
+        HouseholdError: listeners.toml cannot be used.
+    """
+    absolute = [str(path.expanduser().absolute()) for path in paths]
+    return _build(settings, {}, None, purpose=REPLAY_PURPOSE, replay_config={"paths": absolute})
+
+
+def _build(
+    settings: Settings,
+    import_config: dict[str, Any],
+    clock: Clock | None,
+    *,
+    purpose: str,
+    replay_config: dict[str, Any] | None = None,
+) -> Finished:
     resources = {"clock": clock} if clock else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
@@ -78,15 +95,17 @@ def _build(settings: Settings, import_config: dict[str, Any], clock: Clock | Non
             build_warehouse(settings),
             State(settings.paths.state_file),
             import_config=import_config,
+            replay_config=replay_config,
             run_config=quiet,
             purpose=purpose,
         )
-    return Finished(outcome, _report(outcome), _failure(outcome))
+    asset = ["raw", "api_responses"] if replay_config else ["raw", "streaming_history"]
+    return Finished(outcome, _report(outcome, asset), _failure(outcome))
 
 
-def _report(outcome: Outcome) -> dict[str, Any]:
+def _report(outcome: Outcome, asset: list[str]) -> dict[str, Any]:
     for event in outcome.results[0].get_asset_materialization_events():
-        if event.asset_key and event.asset_key.path == ["raw", "streaming_history"]:
+        if event.asset_key and event.asset_key.path == asset:
             metadata = event.materialization.metadata
             return {name: getattr(value, "data", getattr(value, "value", None)) for name, value in metadata.items()}
     return {}

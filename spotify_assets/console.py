@@ -98,6 +98,13 @@ def exit_code(finished: Finished) -> int:
     return PARTLY if finished.has_damage else 0
 
 
+def replay_exit_code(finished: Finished) -> int:
+    """0 done, 1 failed or nothing could be read, 3 done but lines or files were left out."""
+    if finished.failure or not finished.outcome.is_success or not finished.report["responses"]:
+        return FAILED
+    return PARTLY if finished.has_damage else 0
+
+
 def complain(message: str) -> None:
     _err.print(Text(message, style="red"))
 
@@ -171,8 +178,10 @@ def _show_problems(finished: Finished) -> None:
     for problem in finished.problems[:_PROBLEMS_SHOWN]:
         style = "red" if problem["is_damage"] else "yellow"
         _err.print(Text(f"{problem['file']}: ", style=style) + Text(problem["message"]))
-    if len(finished.problems) > _PROBLEMS_SHOWN:
-        _err.print(f"… and {len(finished.problems) - _PROBLEMS_SHOWN} more; the run's page in the UI lists all.")
+    more = len(finished.problems) - _PROBLEMS_SHOWN
+    if more > 0:
+        more += finished.report.get("problems_left_out", 0)
+        _err.print(f"… and {more:,} more; the run's page in the UI lists them.")
 
 
 def _counts(report: dict[str, Any]) -> Table:
@@ -231,6 +240,32 @@ def show_import(settings: Settings, finished: Finished) -> None:
         _out.print(f"[bold]0 new rows[/]: the lakehouse knew all {report['rows_known']:,} of them already.")
     else:
         _out.print(f"[bold green]{report['rows_new']:,} new rows[/], {finished.outcome.built_days:,} days built.")
+    if settings.paths.published_file.exists():
+        _out.print(f"Lakehouse: {settings.paths.published_file}", soft_wrap=True)
+
+
+def show_replay(settings: Settings, finished: Finished) -> None:
+    """What a replay brought."""
+    _show_problems(finished)
+    _show_failure(finished)
+    if not finished.outcome.is_success:
+        return
+    report = finished.report
+    for reason, items in sorted(report["rejected_by_reason"].items(), key=lambda item: -item[1]):
+        _out.print(f"  rejected {items:,}: {escape(reason)}")
+    if not report["responses"]:
+        complain("Nothing was replayed: no line of these files is a response.")
+    elif report["responses_new"] == 0:
+        _out.print(f"[bold]0 new rows[/]: the lakehouse knew all {report['responses']:,} responses already.")
+    else:
+        table = Table(box=None, show_header=False)
+        for name, rows in sorted(report["rows_new"].items()):
+            table.add_row(Text(name), f"{rows:,} rows")
+        _out.print(table)
+        _out.print(
+            f"[bold green]{report['responses_new']:,} new responses[/] of {report['responses']:,}, "
+            f"{finished.outcome.built_days:,} days built."
+        )
     if settings.paths.published_file.exists():
         _out.print(f"Lakehouse: {settings.paths.published_file}", soft_wrap=True)
 

@@ -14,7 +14,13 @@ import dagster as dg
 
 from spotify_assets.assets.clean import build_catalogue_assets, build_plays_asset
 from spotify_assets.assets.daily import CODE_VERSIONS, build_daily_assets
-from spotify_assets.assets.raw import NO_EXPORT, build_export_assets
+from spotify_assets.assets.raw import (
+    NO_EXPORT,
+    Spotify,
+    build_export_assets,
+    build_live_assets,
+    build_responses_asset,
+)
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
 from spotify_assets.automation.alerts import build_alerts_sensor
 from spotify_assets.automation.inbox import build_inbox_sensor
@@ -55,7 +61,8 @@ def build_definitions(
     Args:
         settings: Settings of the home; from the environment by default.
         extra_assets: Assets of an engineer's own, see docs/extending.md.
-        resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock.
+        resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock,
+            spotify.
 
     Raises:
         HouseholdError: listeners.toml cannot be used.
@@ -67,6 +74,7 @@ def build_definitions(
         "warehouse": warehouse,
         IO_MANAGER_KEY: LakehouseIOManager(warehouse=warehouse),
         "clock": Clock(),
+        "spotify": _spotify(settings, household),
         **(resource_overrides or {}),
     }
 
@@ -81,6 +89,8 @@ def build_definitions(
             build_export_assets(
                 listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
             ),
+            *build_live_assets(),
+            build_responses_asset(household=household, days_kept=settings.api_responses_days),
             build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
             *build_catalogue_assets(),
             *build_daily_assets(partitions),
@@ -96,6 +106,13 @@ def build_definitions(
         resources=resources,
         executor=dg.in_process_executor,
     )
+
+
+def _spotify(settings: Settings, household: Household) -> dg.ResourceDefinition:
+    """What steps have of Spotify, made anew for each run: nobody to ask, as long as no app is known."""
+    listeners = [listener.name for listener in household.listeners] or [settings.listener]
+    markets = {listener.name: listener.market for listener in household.listeners if listener.market}
+    return dg.ResourceDefinition(lambda _: Spotify(None, listeners, markets), description="Whoever asks Spotify.")
 
 
 def _everything_due(

@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Days for which runs and their events are kept; what was built last always stays known.",
     )
+    api_responses_days: int = Field(
+        default=30,
+        ge=1,
+        description="Days for which responses of the Web API are kept as they came; the rows read from them stay.",
+    )
     sensor_seconds: int = Field(
         default=30, ge=1, description="How often the daemon looks into the inbox and for stale days."
     )

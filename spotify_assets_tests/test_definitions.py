@@ -92,6 +92,22 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "told_rows",
                 "library_items",
                 "library_playlist_items",
+                "recently_played",
+                "polls",
+                "top_artists",
+                "top_tracks",
+                "saved_tracks",
+                "playlists",
+                "playlist_items",
+                "tracks",
+                "albums",
+                "artists",
+                "missing_objects",
+                "artist_albums",
+                "artist_top_tracks",
+                "api_quota",
+                "api_responses",
+                "rejected_items",
             )
         ),
         *(
@@ -116,13 +132,21 @@ def test_the_assets_are_these(settings: Settings) -> None:
 def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(settings: Settings) -> None:
     repository = build_definitions(settings).get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"import_exports", "daily", "everything_due", "nightly"}
+    assert jobs == {"import_exports", "replay_responses", "daily", "everything_due", "nightly"}
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
         "alerts": dg.DefaultSensorStatus.RUNNING,
         "inbox": dg.DefaultSensorStatus.RUNNING,
         "stale_days": dg.DefaultSensorStatus.RUNNING,
     }
     assert {schedule.name for schedule in repository.schedule_defs} == {"nightly"}
+
+
+def test_an_import_asks_nobody_on_the_internet(settings: Settings) -> None:
+    definitions = build_definitions(settings)
+    graph = definitions.resolve_asset_graph()
+    selected = definitions.resolve_job_def("import_exports").asset_layer.selected_asset_keys
+    assert dg.AssetKey(["raw", "streaming_history"]) in selected
+    assert not [key for key in selected if "spotify_assets/asks" in graph.get(key).tags]
 
 
 def test_an_asset_shows_the_columns_and_lineage_of_its_schema(settings: Settings) -> None:

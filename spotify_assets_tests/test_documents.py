@@ -13,8 +13,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from spotify_assets.assets.raw.responses import take_responses
 from spotify_assets.data_dictionary import data_dictionary
+from spotify_assets.lakehouse import Warehouse
 from spotify_assets.schemas import tables
+from spotify_assets_tests.spotify.payloads import minutes, play, poll, track
 
 ROOT = Path(__file__).parent.parent
 # Tests of the lakehouse declare tables of their own in the same process.
@@ -106,6 +109,18 @@ def test_the_notebook_runs_on_the_demo(demo_home: Path, monkeypatch: pytest.Monk
 def test_the_notebook_is_kept_without_outputs() -> None:
     notebook = nbformat.read(ROOT / "notebooks" / "tour.ipynb", as_version=4)
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)
+
+
+def test_the_queries_of_the_guide_can_be_asked_of_the_responses(tmp_path: Path) -> None:
+    plays = [play(track("a", popularity=40), minutes(0), {"type": "album"}), play(track("b"), minutes(-4))]
+    warehouse = Warehouse(home=str(tmp_path))
+    with warehouse.transaction() as transaction:
+        take_responses(transaction, [poll(plays, minutes(5)), poll(plays, minutes(35)), poll(plays[:1], minutes(1))])
+        queries = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "spotify.md").read_text(), re.DOTALL)
+        answers = [transaction.query(query).rows() for query in queries]
+    assert answers[0] == [("a", 40), ("b", None)]
+    assert answers[1] == [("/me/player/recently-played", 200, 3, 2, minutes(35))]
+    assert sorted(answers[2]) == [("album", 1), ("none", 1)]
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:

@@ -27,6 +27,17 @@ def test_everything_due_succeeds_and_says_how_to_get_an_export(
     assert any("spotify-assets import" in (event.user_message or "") for event in events)
 
 
+def test_everything_can_be_materialized_without_a_sign_in_and_each_check_says_how_to(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(instance=instance)
+    assert result.success
+    asked = [check for check in result.get_asset_check_evaluations() if check.check_name == "spotify_answered"]
+    refused = {check.asset_key.path[1] for check in asked if not check.passed}
+    assert {"recently_played", "top_artists", "saved_tracks", "playlists"} <= refused
+    assert all("spotify-assets login" in check.description for check in asked if not check.passed)
+
+
 def test_the_check_of_the_missing_export_fails_without_failing_the_run(settings: Settings) -> None:
     with open_instance(settings) as instance:
         job = build_definitions(settings).resolve_job_def("import_exports")

@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from spotify_assets.assets.raw import ASKS_TAG
+from spotify_assets.assets.table_asset import asset_key
+from spotify_assets.schemas import raw_api
+
 IMPORT_JOB = "import_exports"
+REPLAY_JOB = "replay_responses"
 DAILY_JOB = "daily"
 EVERYTHING_DUE_JOB = "everything_due"
 NIGHTLY_JOB = "nightly"
@@ -16,7 +21,7 @@ ALERTS_SENSOR = "alerts"
 
 PURPOSE_TAG = "spotify_assets/purpose"
 """Tag that says why a run was started: one of the purposes below, or the name of the job that started it."""
-IMPORT_PURPOSE, STALE_DAYS_PURPOSE = "import", "stale_days"
+IMPORT_PURPOSE, REPLAY_PURPOSE, STALE_DAYS_PURPOSE = "import", "replay", "stale_days"
 
 
 def build_jobs(
@@ -29,11 +34,19 @@ def build_jobs(
         build_everything_due: Imports nothing new, but brings clean and every stale day up to date.
         prune_run_history: Deletes runs that are older than the settings keep them.
     """
-    schemas = dg.AssetSelection.groups("raw", "clean")
+    # An import asks nobody on the internet.
+    schemas = dg.AssetSelection.groups("raw", "clean") - dg.AssetSelection.tag(ASKS_TAG, "spotify")
     import_exports = dg.define_asset_job(
         IMPORT_JOB,
         selection=schemas,
         description="Take in exports named in the config (or none) and rebuild the clean tables.",
+    )
+    replay_responses = dg.define_asset_job(
+        REPLAY_JOB,
+        selection=dg.AssetSelection.assets(
+            *(asset_key(table) for table in (raw_api.ApiResponses, raw_api.RejectedItems))
+        ),
+        description="Take in recorded responses of Spotify named in the config; without any, remove those that aged.",
     )
     daily = dg.define_asset_job(
         DAILY_JOB,
@@ -67,4 +80,4 @@ def build_jobs(
         prune_old_runs()
         build_what_is_due()
 
-    return [import_exports, daily, everything_due, nightly]
+    return [import_exports, replay_responses, daily, everything_due, nightly]

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from spotify_assets import progress
-from spotify_assets.automation.jobs import DAILY_JOB, EVERYTHING_DUE_JOB, IMPORT_JOB, PURPOSE_TAG
+from spotify_assets.automation.jobs import DAILY_JOB, EVERYTHING_DUE_JOB, IMPORT_JOB, PURPOSE_TAG, REPLAY_JOB
 from spotify_assets.instance import PROCESS_TAG, report_unfinished_runs
 from spotify_assets.lakehouse import FileLock, Warehouse, living_run, run_session
 from spotify_assets.settings import HomePaths
@@ -84,6 +84,7 @@ def build_everything(
     state: State,
     *,
     import_config: dict[str, Any] | None = None,
+    replay_config: dict[str, Any] | None = None,
     run_config: dict[str, Any] | None = None,
     purpose: str = EVERYTHING_DUE_JOB,
     tags: Mapping[str, str] | None = None,
@@ -96,6 +97,7 @@ def build_everything(
         warehouse: The home's warehouse.
         state: The home's state.
         import_config: Config of the `streaming_history` step.
+        replay_config: Config of the `api_responses` step, which then comes first.
         run_config: Further config of every run, such as loggers.
         purpose: For messages to others who wait for the lock.
         tags: Further tags of the runs.
@@ -105,6 +107,17 @@ def build_everything(
     with _process_of_runs(instance, warehouse, state, purpose) as process, run_session(warehouse, purpose=purpose):
         tags |= process
         definitions = build_definitions()
+        if replay_config:
+            outcome.results.append(
+                definitions.resolve_job_def(REPLAY_JOB).execute_in_process(
+                    {**(run_config or {}), "ops": {"api_responses": {"config": replay_config}}},
+                    instance=instance,
+                    raise_on_error=False,
+                    tags=tags,
+                )
+            )
+            if not outcome.is_success:
+                return outcome
         imports = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
             imports.execute_in_process(

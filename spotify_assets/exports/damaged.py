@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from spotify_assets.exports.personal import DECODER, to_json
+from spotify_assets.exports.personal import DECODER
+from spotify_assets.texts import to_json
 
 _BETWEEN_ROWS = re.compile(r"[\s,\x00\ufeff]*")
 _START_OF_ROW = re.compile(r'\{\s*"')

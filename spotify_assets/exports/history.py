@@ -25,8 +25,9 @@ from spotify_assets.exports.model import (
     HistoryBatch,
     Problem,
 )
-from spotify_assets.exports.personal import clean_json, clean_object, to_json
+from spotify_assets.exports.personal import clean_json, clean_object
 from spotify_assets.schemas.raw import StreamingHistory
+from spotify_assets.texts import to_json
 
 BATCH_BYTES = 64_000_000
 """JSON parsed at once: enough for every core to have a file, little enough to keep the peak of memory low."""

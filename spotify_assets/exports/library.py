@@ -34,9 +34,10 @@ from spotify_assets.exports.model import (
     LibraryRows,
     Problem,
 )
-from spotify_assets.exports.personal import DECODER, clean_json, smells_of_a_person, to_json, whole_text
+from spotify_assets.exports.personal import DECODER, clean_json, smells_of_a_person
 from spotify_assets.schemas.raw import LibraryItems, LibraryPlaylistItems
 from spotify_assets.schemas.table import Table
+from spotify_assets.texts import to_json, whole_text
 
 _STORED_LATER = {"listener", "import_id", "row_id", "file_id", "occurrence"}
 _SECTIONS = {

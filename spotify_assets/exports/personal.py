@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any
 
+from spotify_assets.texts import to_json
+
 PERSONAL_KEYS = (
     "username",
     "ip_addr",
@@ -79,17 +81,6 @@ DECODER = json.JSONDecoder(
     object_pairs_hook=_first_key_wins,
 )
 """Tolerant reader of single JSON values: control characters pass, the first of repeated keys wins (as in DuckDB)."""
-
-
-def whole_text(text: str) -> str:
-    """The text with halves of surrogate pairs, which no UTF-8 can hold, replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def to_json(value: Any) -> str:
-    """Compact JSON of a value that `DECODER` read; keys in sorted order, so that equal values give equal texts."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return whole_text(text)
 
 
 def _without_personal_fields(value: Any) -> Any:

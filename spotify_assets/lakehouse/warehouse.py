@@ -246,6 +246,19 @@ class Warehouse(DuckDBResource):
             if transaction.has_changed_anything:
                 sessions.note_change(self.paths.home)
 
+    @contextmanager
+    def appending(self) -> Iterator[Transaction]:
+        """A transaction under the run lock, which is given back at its end unless a session holds it: for work that
+        waits most of its time for others, and must not keep a home's runs waiting too.
+
+        Raises:
+            LockTimeout: Another run held the lock for too long.
+        """
+        lock = FileLock(self.paths.run_lock_file)
+        on_wait = sessions.log_of(self.paths.home)
+        with lock.held(self.lock_timeout_seconds, on_wait, purpose="appending"), self.transaction() as transaction:
+            yield transaction
+
     def read(
         self,
         table: type[Table] | str,

@@ -23,6 +23,7 @@ class ApiResponses(Table):
     status = whole_number("HTTP status.", minimum=100, maximum=599)
     body = text("The body as JSON; NULL where there was none, and where an earlier response has it.", nullable=True)
     same_body_as = whole_number("response_id of the earlier response whose body is equal.", nullable=True)
+    body_hash = whole_number("Hash of the body, also where an earlier response has it.", nullable=True)
 
 
 class Polls(Table):
@@ -107,7 +108,7 @@ class Tracks(Table):
     track_id = text("Spotify id under which it was told.", key=True)
     object_hash = whole_number("Hash of the object.", key=True)
     fetched_at = instant("When this telling came first.")
-    told_at = instant("When it came last.")
+    told_at = instant("When it came last, to the day (UTC): then or later on that day.")
     endpoint = text("raw.api_responses.endpoint that told it first.")
     is_simplified = yes_or_no("Told without external_ids: as part of an album.")
     object = text("The track object as JSON; its album without images and markets.")
@@ -121,7 +122,7 @@ class Albums(Table):
     album_id = text("Spotify id.", key=True)
     object_hash = whole_number("Hash of the object.", key=True)
     fetched_at = instant("When this telling came first.")
-    told_at = instant("When it came last.")
+    told_at = instant("When it came last, to the day (UTC): then or later on that day.")
     endpoint = text("raw.api_responses.endpoint that told it first.")
     is_simplified = yes_or_no("Told as part of a track or a list: without label, external_ids and tracks.")
     object = text("The album object as JSON, without its tracks.")
@@ -135,7 +136,7 @@ class Artists(Table):
     artist_id = text("Spotify id.", key=True)
     object_hash = whole_number("Hash of the object.", key=True)
     fetched_at = instant("When this telling came first.")
-    told_at = instant("When it came last.")
+    told_at = instant("When it came last, to the day (UTC): then or later on that day.")
     endpoint = text("raw.api_responses.endpoint that told it first.")
     is_simplified = yes_or_no("Told as part of a track or an album: name and id only.")
     object = text("The artist object as JSON.")

@@ -6,11 +6,12 @@ history.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import cache
 
 import polars as pl
+
+from spotify_assets.texts import text_hash as text_hash
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
@@ -22,11 +23,6 @@ _MODULUS = 1 << 64
 @cache
 def _constant(value: int) -> pl.Expr:
     return pl.lit(value, dtype=pl.UInt64)
-
-
-def text_hash(text: str) -> int:
-    """Signed 63-bit hash of a text."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
 def with_row_hash(frame: pl.LazyFrame, name: str, columns: Iterable[pl.Expr], *, salt: int = 0) -> pl.LazyFrame:

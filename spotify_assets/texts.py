@@ -1,0 +1,23 @@
+"""Texts that every store can hold, JSON that is equal whenever the values are, and hashes that never change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def whole_text(text: str) -> str:
+    """The text with halves of surrogate pairs, which no UTF-8 can hold, replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON of a value; keys in sorted order, so that equal values give equal texts."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return whole_text(text)
+
+
+def text_hash(text: str) -> int:
+    """Signed 63-bit hash of a text, never negative."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
