@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import platformdirs
 import tzlocal
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 APPLICATION = "spotify_assets"
@@ -68,6 +69,28 @@ class Settings(BaseSettings):
     sensor_seconds: int = Field(
         default=30, ge=1, description="How often the daemon looks into the inbox and for stale days."
     )
+    client_id: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_ID", "SPOTIPY_CLIENT_ID"),
+        description="Client id of the Spotify app; by default the one that `spotify-assets login` has kept.",
+    )
+    client_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_SECRET", "SPOTIPY_CLIENT_SECRET"),
+        description="Client secret of the Spotify app, where one is to be used.",
+    )
+    redirect_uri: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SPOTIFY_ASSETS_REDIRECT_URI", "SPOTIPY_REDIRECT_URI"),
+        description="Redirect URI registered for the Spotify app, where it is another one than ours.",
+    )
+    accounts_url: str = Field(
+        default="https://accounts.spotify.com", description="Address of Spotify's accounts service."
+    )
+    api_url: str = Field(default="https://api.spotify.com/v1", description="Address of the Spotify Web API.")
+    sign_in_seconds: float = Field(
+        default=300.0, gt=0, description="How long a sign-in waits for the answer in the browser."
+    )
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")
@@ -84,6 +107,16 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
+
+    @field_validator("accounts_url", "api_url")
+    @classmethod
+    def _safe_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        is_here = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1")
+        if not parts.hostname or not (parts.scheme == "https" or is_here):
+            # Tokens go there.
+            raise ValueError(f"{url!r} is neither an https address nor one of this machine (http://127.0.0.1:PORT)")
+        return url.rstrip("/")
 
     @property
     def is_default_home(self) -> bool:
@@ -120,7 +153,9 @@ class Settings(BaseSettings):
             "SPOTIFY_ASSETS_LISTENER": self.listener,
             "DAGSTER_HOME": str(self.paths.dagster_folder),
         }
-        for name in sorted(self.model_fields_set - {"home", "listener", "dagster_home"}):
+        # The app's are kept in the home by `spotify-assets login`: a service's description may be read by others.
+        kept = {"client_id", "client_secret", "redirect_uri"}
+        for name in sorted(self.model_fields_set - kept - {"home", "listener", "dagster_home"}):
             value = getattr(self, name)
             if value is not None:
                 named[f"SPOTIFY_ASSETS_{name.upper()}"] = str(value)
@@ -180,6 +215,8 @@ class HomePaths:
     mirror/                 Parquet files
     inbox/{listener}/       for exports
     listeners.toml          the household, where there is one
+    credentials.toml        the Spotify app, for its owner's eyes alone
+    tokens/{listener}.json  sign-ins, likewise
     dagster/                the Dagster instance: dagster.yaml, runs and events
     .warehouse/             the pipeline's own DuckDB file and its lock
     .snapshots/{sequence}/  published files
@@ -213,6 +250,14 @@ class HomePaths:
     @property
     def listeners_file(self) -> Path:
         return self.home / "listeners.toml"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.home / "credentials.toml"
+
+    @property
+    def tokens_folder(self) -> Path:
+        return self.home / "tokens"
 
     @property
     def logs_folder(self) -> Path:
