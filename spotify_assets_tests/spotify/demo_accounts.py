@@ -47,7 +47,7 @@ class DemoAccounts:
     Attributes:
         address: http://127.0.0.1:PORT
         requests: How often each path was asked.
-        odd_answers: Given instead of what /api/token would answer, one after the other.
+        odd_answers: Given for a path instead of what would be answered, one after the other.
     """
 
     clock: MovableClock
@@ -55,7 +55,7 @@ class DemoAccounts:
     accounts: Accounts
     address: str = ""
     requests: Counter[str] = field(default_factory=Counter)
-    odd_answers: list[Response] = field(default_factory=list)
+    odd_answers: dict[str, list[Response]] = field(default_factory=dict)
 
     def settings(self, home: object, **more: object) -> Settings:
         """Settings of a home that takes this for Spotify."""
@@ -89,8 +89,8 @@ def running(*, app: DemoApp = APP, **options: object) -> Iterator[DemoAccounts]:
 
     async def counted(scope, receive, send) -> None:
         demo.requests[scope["path"]] += 1
-        is_odd = scope["path"] == "/api/token" and demo.odd_answers
-        await (demo.odd_answers.pop(0) if is_odd else served)(scope, receive, send)
+        odd_answers = demo.odd_answers.get(scope["path"])
+        await (odd_answers.pop(0) if odd_answers else served)(scope, receive, send)
 
     listening = socket.create_server(("127.0.0.1", 0))
     demo.address = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -178,10 +178,10 @@ def test_an_accounts_service_that_is_out_of_order_leaves_the_sign_in_as_it_was(
 ) -> None:
     before = a_sign_in(expires_at=NOW)
     folder.write("demo", before)
-    demo.odd_answers[:] = ODD_ANSWERS[name]
+    demo.odd_answers["/api/token"] = [*ODD_ANSWERS[name]]
     with pytest.raises(AccountsUnavailable, match=r"later|again") as caught:
         source_of(demo, folder).access_token("demo")
-    assert not demo.odd_answers
+    assert not demo.odd_answers.pop("/api/token")
     assert folder.read("demo") == before
     assert "secret" not in str(caught.value) and "nobody" not in str(caught.value)
 
@@ -353,7 +353,7 @@ def test_no_token_code_or_secret_is_logged_or_shown(tmp_path: Path) -> None:
                 if secret:
                     hidden.add(tokens.access_token(""))
                 shown += [repr(folder.read("demo")), repr(tokens), repr(settings), repr(Credentials("a", secret))]
-                demo.odd_answers[:] = [PlainTextResponse("out of order", 400)]
+                demo.odd_answers["/api/token"] = [PlainTextResponse("out of order", 400)]
                 with pytest.raises(SpotifyError) as caught:
                     tokens.renew("demo")
                 shown.append(str(caught.value))
