@@ -512,15 +512,17 @@ class _Server(ThreadingHTTPServer):
             self.shutdown()
 
     def _show_how_it_went(self, answer: _Answer, finish: Callable[[str], SignedIn]) -> SignedIn:
-        page = _answer_page("That did not work", "The terminal says why.")
+        page = _answer_page(_FAILED, "That did not work", "The terminal says why.")
         try:
             signed_in = finish(answer.url)
-            page = _answer_page("You are signed in", "You can close this page. The terminal says what works now.")
+            page = _answer_page(
+                _DONE, "You are signed in", "You can close this page. The terminal says what works now."
+            )
             return signed_in
         except _OtherAnswer:
             raise SignInFailed("Spotify's page answered without a code. Nothing was changed; start again.") from None
         except SpotifyError as failed:
-            page = _answer_page("That did not work", str(failed))
+            page = _answer_page(_FAILED, "That did not work", str(failed))
             raise
         finally:
             answer.page.put(page)
@@ -536,11 +538,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path != self.server.path:
-            self._send(404, _answer_page("Nothing is here", "This address only waits for Spotify's answer."))
+            self._send(404, _answer_page(_FAILED, "Nothing is here", "This address only waits for Spotify's answer."))
             return
         told = _query(self.path).get("state", "")
         if not secrets.compare_digest(told.encode(), self.server.state.encode()):
-            self._send(400, _answer_page("Not our question", "This is no answer to the sign-in that is waiting."))
+            self._send(
+                400, _answer_page(_FAILED, "Not our question", "This is no answer to the sign-in that is waiting.")
+            )
             return
         answer = _Answer(self.path)
         self.server.answers.put(answer)
@@ -585,20 +589,28 @@ def _loopback(redirect: _Redirect) -> Iterator[_Server]:
 
 
 _STYLE = """
-:root { color-scheme: light dark; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 24px; background: Canvas;
-  color: CanvasText; font: 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { max-width: 30em; text-align: center; overflow-wrap: anywhere; }
-h1 { font-size: 26px; margin: 0 0 8px; }
-p { margin: 0; opacity: .8; white-space: pre-line; }
-small { display: block; margin-top: 28px; opacity: .55; }
+:root { color-scheme: light dark; --back: #eef2f1; --card: #fff; --text: #17211d; --soft: #5d6b65; --line: #dde5e2; }
+@media (prefers-color-scheme: dark) {
+  :root { --back: #111614; --card: #1a211e; --text: #f1f5f3; --soft: #a3b1ab; --line: #2b3530; } }
+* { box-sizing: border-box; }
+body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 24px; background: var(--back);
+  color: var(--text); font: 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+main { width: 100%; max-width: 460px; padding: 40px 36px; text-align: center; overflow-wrap: anywhere;
+  background: var(--card); border: 1px solid var(--line); border-radius: 18px; }
+i { display: grid; place-items: center; width: 56px; height: 56px; margin: 0 auto 20px; border-radius: 50%;
+  font: 600 28px/1 system-ui, sans-serif; color: #fff; background: #1c8a52; }
+i.failed { background: #b3402f; }
+h1 { font-size: 25px; line-height: 1.25; margin: 0 0 10px; }
+p { margin: 0; color: var(--soft); white-space: pre-line; }
+small { display: block; margin-top: 28px; color: var(--soft); }
 """
+_DONE, _FAILED = "<i>✓</i>", '<i class="failed">!</i>'
 
 
-def _answer_page(title: str, text: str) -> bytes:
+def _answer_page(mark: str, title: str, text: str) -> bytes:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><main><h1>{escape(title)}</h1><p>{escape(text)}</p><small>spotify_assets, on this machine</small>"
+        f"<body><main>{mark}<h1>{escape(title)}</h1><p>{escape(text)}</p><small>spotify_assets, on this machine</small>"
         "</main></body></html>"
     ).encode()

@@ -36,13 +36,13 @@ OWNER_WITHOUT_PREMIUM = (
 )
 
 SCOPES: Mapping[str, str] = {
-    "user-read-private": "your country and subscription",
-    "user-read-email": "your e-mail address",
-    "user-read-recently-played": "what you have played recently",
-    "user-top-read": "your top artists and tracks",
-    "user-library-read": "what you have saved in Your Library",
-    "playlist-read-private": "your private playlists",
-    "playlist-read-collaborative": "your collaborative playlists",
+    "user-read-private": "Your country and subscription",
+    "user-read-email": "Your e-mail address",
+    "user-read-recently-played": "What you have played recently",
+    "user-top-read": "Your top artists and tracks",
+    "user-library-read": "What you have saved in Your Library",
+    "playlist-read-private": "Your private playlists",
+    "playlist-read-collaborative": "Your collaborative playlists",
 }
 """What a listener is asked to agree to, in words."""
 
@@ -326,8 +326,8 @@ li + li { border-top: 1px solid #232b31; }
 li::before { content: ""; position: absolute; left: 2px; top: 17px; width: 12px; height: 6px;
   border: solid #3ddc84; border-width: 0 0 2px 2px; transform: rotate(-45deg); }
 label { display: block; font-size: 14px; color: #9fb0ba; margin-bottom: 20px; }
-select { width: 100%; margin-top: 6px; padding: 11px 12px; font: inherit; color: inherit; background: #141a1e;
-  border: 1px solid #35414a; border-radius: 10px; }
+select { width: 100%; margin-top: 6px; padding: 11px 12px; font: inherit; font-size: 16px; color: #f4f6f7;
+  background: #141a1e; border: 1px solid #35414a; border-radius: 10px; }
 button { width: 100%; padding: 13px; font: inherit; font-weight: 600; border-radius: 999px; cursor: pointer;
   border: 1px solid transparent; }
 .agree { background: #3ddc84; color: #08130c; } .agree:hover { background: #62e79d; }
@@ -361,7 +361,7 @@ def _error_page(message: str) -> HTMLResponse:
 
 
 def _consent_form(app: DemoApp, scopes: Sequence[str], listeners: Sequence[str], number: str) -> str:
-    wanted = "".join(f'<li title="{escape(scope)}">{escape(SCOPES[scope].capitalize())}</li>' for scope in scopes)
+    wanted = "".join(f'<li title="{escape(scope)}">{escape(SCOPES[scope])}</li>' for scope in scopes)
     told = f"<p>If you agree, it can read:</p><ul>{wanted}</ul>" if scopes else "<p>It asks for nothing private.</p>"
     choices = "".join(f"<option>{escape(listener)}</option>" for listener in listeners)
     return (
