@@ -567,7 +567,7 @@ def _add_household(table: Table, settings: Settings) -> None:
 
 def _add_sign_ins(table: Table, settings: Settings, now: datetime) -> None:
     """Who is signed in to Spotify, for how long, and who must sign in again."""
-    from spotify_assets.spotify.tokens import Standing, TokenFolder, sign_in_state
+    from spotify_assets.spotify.token_folder import Standing, TokenFolder, sign_in_state
 
     folder = TokenFolder(settings.paths.tokens_folder)
     label = "signed in"

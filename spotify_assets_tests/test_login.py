@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from spotify_assets.spotify.tokens import TokenFolder
+from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import find_browser
 from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, answer_consent_page, running
 

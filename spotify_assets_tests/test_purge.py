@@ -28,7 +28,7 @@ from spotify_assets.lakehouse import scan_table
 from spotify_assets.schemas import tables
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.spotify.credentials import Credentials, keep_credentials
-from spotify_assets.spotify.tokens import TokenFolder
+from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import settings_of
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.spotify.token_processes import a_sign_in

@@ -31,7 +31,7 @@ from spotify_assets.lakehouse.purging import (
 )
 from spotify_assets.schemas import raw
 from spotify_assets.settings import HomePaths
-from spotify_assets.spotify.tokens import TokenFolder
+from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets.state import State
 
 RULES = TableRules(

@@ -28,6 +28,7 @@ from spotify_assets.listeners import Household
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import Credentials, credentials_of, keep_credentials
 from spotify_assets.spotify.errors import NotSignedIn, SpotifyError, WrongUse
+from spotify_assets.spotify.token_folder import SignIn, TokenFolder
 from spotify_assets.spotify.tokens import (
     SCOPES,
     TIMEOUT_SECONDS,
@@ -35,8 +36,6 @@ from spotify_assets.spotify.tokens import (
     InvalidGrant,
     PkceManager,
     SecretManager,
-    SignIn,
-    TokenFolder,
     TokenSource,
     accounts_session,
     asking_accounts,

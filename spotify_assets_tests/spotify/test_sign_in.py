@@ -17,7 +17,8 @@ from spotify_assets.listeners import HouseholdError
 from spotify_assets.spotify.credentials import Credentials, CredentialsUnusable, credentials_of
 from spotify_assets.spotify.errors import AccountsUnavailable, AppRefused, SpotifyError, WrongUse
 from spotify_assets.spotify.sign_in import SignInFailed, name_app, sign_out, token_source
-from spotify_assets.spotify.tokens import SCOPES, TokenFolder
+from spotify_assets.spotify.token_folder import TokenFolder
+from spotify_assets.spotify.tokens import SCOPES
 from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, running
 from spotify_assets_tests.spotify.persons import Person, signed_in, try_to_sign_in
 

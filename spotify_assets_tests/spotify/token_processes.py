@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spotify_assets.spotify.credentials import Credentials
-from spotify_assets.spotify.tokens import SCOPES, SignIn, TokenFolder, TokenSource
+from spotify_assets.spotify.token_folder import SignIn, TokenFolder
+from spotify_assets.spotify.tokens import SCOPES, TokenSource
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
