@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -78,6 +79,10 @@ class LoggingIn:
             if found := re.fullmatch(r" +(http\S+/authorize\S+)\n", line):
                 return found[1]
         raise AssertionError(f"no address: {self.told}{self._process.communicate()}")
+
+    def stop(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
 
     def exit_code(self) -> int:
         """Wait for the end."""
@@ -171,6 +176,13 @@ def test_a_sign_in_that_nobody_answers_ends_by_itself(environment: dict[str, str
     with LoggingIn(environment | {"SPOTIFY_ASSETS_SIGN_IN_SECONDS": "0.3"}) as logging_in:
         assert logging_in.exit_code() == 1
     assert "No answer came" in logging_in.complaints and "--no-browser" in logging_in.complaints
+
+
+def test_a_person_who_stops_waiting_gets_no_traceback(environment: dict[str, str]) -> None:
+    with LoggingIn(environment) as logging_in:
+        logging_in.address()
+        logging_in.stop()
+        assert logging_in.exit_code() == 130
 
 
 def test_the_program_named_as_browser_is_given_the_page_after_the_redirect_uri_was_shown(

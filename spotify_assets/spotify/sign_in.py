@@ -130,9 +130,10 @@ def sign_in(
     credentials = _credentials(settings, dialogue, client_id)
     redirect = _Redirect.of(credentials.redirect_uri or REDIRECT_URI)
     dialogue.show_redirect_uri(redirect.uri)
-    with _loopback(redirect) if uses_browser and redirect.is_loopback else nullcontext() as server:
+    state = secrets.token_urlsafe(24)
+    with _loopback(redirect, state) if uses_browser and redirect.is_loopback else nullcontext() as server:
         redirect_uri = server.redirect_uri if server else redirect.uri
-        pending = _Pending(credentials, redirect_uri, settings.accounts_url, now)
+        pending = _Pending(credentials, redirect_uri, state, settings.accounts_url, now)
         pending.look_at_page()
         dialogue.show_address(pending.url, seconds=settings.sign_in_seconds if server else None)
 
@@ -143,7 +144,7 @@ def sign_in(
             return _take_pasted(dialogue, finish)
         # Some browsers let nobody go on until they are closed.
         threading.Thread(target=_open_browser, args=(pending.url,), daemon=True).start()
-        return server.take_answer(pending.state, finish, settings.sign_in_seconds)
+        return server.take_answer(finish, settings.sign_in_seconds)
 
 
 def name_app(
@@ -259,21 +260,26 @@ class _Pending:
     """A sign-in that was begun: Spotify's page, and what must come back from it."""
 
     def __init__(
-        self, credentials: Credentials, redirect_uri: str, accounts_url: str, now: Callable[[], datetime]
+        self,
+        credentials: Credentials,
+        redirect_uri: str,
+        state: str,
+        accounts_url: str,
+        now: Callable[[], datetime],
     ) -> None:
         self._credentials = credentials
+        self._redirect_uri = redirect_uri
+        self._state = state
         self._accounts_url = accounts_url
         self._now = now
         self._cache = MemoryCacheHandler()
-        self.state = secrets.token_urlsafe(24)
-        self._redirect_uri = redirect_uri
         self._manager = manager_of(
             SecretManager if credentials.client_secret else PkceManager,
             credentials,
             accounts_url=accounts_url,
             cache=self._cache,
             redirect_uri=redirect_uri,
-            state=self.state,
+            state=state,
             scope=" ".join(sorted(SCOPES)),
         )
         # Else a browser in which somebody else of the household agreed before would answer without asking.
@@ -307,7 +313,7 @@ class _Pending:
             SpotifyError: Consent was refused, or Spotify refuses the app.
         """
         told = _query(answer)
-        if not secrets.compare_digest(told.get("state", "").encode(), self.state.encode()):
+        if not secrets.compare_digest(told.get("state", "").encode(), self._state.encode()):
             raise _OtherAnswer
         if error := told.get("error"):
             if error == "access_denied":
@@ -480,23 +486,21 @@ class _Server(ThreadingHTTPServer):
     # Two sign-ins at one port would steal each other's answers.
     allow_reuse_port = False
 
-    def __init__(self, redirect: _Redirect) -> None:
+    def __init__(self, redirect: _Redirect, state: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in redirect.host else socket.AF_INET
         super().__init__((redirect.host, redirect.port or 0), _Handler)
         self.path = redirect.path
         self.redirect_uri = redirect.with_port(self.server_address[1])
-        self.state = ""
+        self.state = state
         self.answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
 
-    def take_answer(self, state: str, finish: Callable[[str], SignedIn], seconds: float) -> SignedIn:
+    def take_answer(self, finish: Callable[[str], SignedIn], seconds: float) -> SignedIn:
         """Wait for the one answer that bears the state, finish with it, and show how it went.
 
         Raises:
             SignInFailed: None came in time.
             SpotifyError: As `finish`.
         """
-        self.state = state
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
             answer = self.answers.get(timeout=seconds)
         except queue.Empty:
@@ -505,10 +509,7 @@ class _Server(ThreadingHTTPServer):
                 "showed another error, register the redirect URI as told above and start again; where no browser "
                 "reaches this machine: spotify-assets login --no-browser"
             ) from None
-        else:
-            return self._show_how_it_went(answer, finish)
-        finally:
-            self.shutdown()
+        return self._show_how_it_went(answer, finish)
 
     def _show_how_it_went(self, answer: _Answer, finish: Callable[[str], SignedIn]) -> SignedIn:
         page = _answer_page(_FAILED, "That did not work", "The terminal says why.")
@@ -572,10 +573,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _loopback(redirect: _Redirect) -> Iterator[_Server]:
+def _loopback(redirect: _Redirect, state: str) -> Iterator[_Server]:
     """Listen at a loopback address for as long as the context lasts."""
     try:
-        server = _Server(redirect)
+        server = _Server(redirect, state)
     except OSError as error:
         where = f"port {redirect.port} of {redirect.host}" if redirect.port else redirect.host
         raise SignInFailed(
@@ -583,8 +584,12 @@ def _loopback(redirect: _Redirect) -> Iterator[_Server]:
             "End the program that listens there, or paste the answer (spotify-assets login --no-browser), or use a "
             f"redirect URI without a port, for which any free one will do. {_register(REDIRECT_URI)}"
         ) from None
-    with server:
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
         yield server
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 _STYLE = """
