@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from spotify_assets.demo.spotify.accounts import NOT_REGISTERED, OWNER_WITHOUT_PREMIUM, DemoApp
 from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, answer_consent_page, running
 
 CALLBACK = "http://127.0.0.1:5123/callback"
@@ -161,21 +160,6 @@ def test_a_refresh_token_may_be_replaced_by_another() -> None:
         second = refresh(demo, first).json()["refresh_token"]
         assert refresh(demo, first).json()["error"] == "invalid_grant"
         assert refresh(demo, second).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("app", "told"),
-    [
-        (DemoApp(registered_listeners=frozenset({"somebody"})), NOT_REGISTERED),
-        (DemoApp(is_owner_premium=False), OWNER_WITHOUT_PREMIUM),
-    ],
-)
-def test_whom_the_dashboard_does_not_allow_the_web_api_refuses_in_words(app: DemoApp, told: str) -> None:
-    with running(app=app) as demo:
-        access_token = exchange(demo, code_of(demo)).json()["access_token"]
-        headers = {"Authorization": f"Bearer {access_token}"}
-        answer = requests.get(f"{demo.address}/v1/me", headers=headers, timeout=10)
-        assert (answer.status_code, answer.text) == (403, told)
 
 
 def test_a_consent_page_is_answered_once(demo: DemoAccounts) -> None:

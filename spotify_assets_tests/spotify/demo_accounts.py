@@ -17,8 +17,8 @@ import requests
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from spotify_assets.demo.spotify.accounts import Accounts, DemoApp
 from spotify_assets.demo.spotify.tokens import Tokens
@@ -47,6 +47,7 @@ class DemoAccounts:
     Attributes:
         address: http://127.0.0.1:PORT
         requests: How often each path was asked.
+        refused: With what words the Web API answers 403.
         odd_answers: Given for a path instead of what would be answered, one after the other.
     """
 
@@ -55,6 +56,7 @@ class DemoAccounts:
     accounts: Accounts
     address: str = ""
     requests: Counter[str] = field(default_factory=Counter)
+    refused: str = ""
     odd_answers: dict[str, list[Response]] = field(default_factory=dict)
 
     def settings(self, home: object, **more: object) -> Settings:
@@ -74,18 +76,15 @@ def running(*, app: DemoApp = APP, **options: object) -> Iterator[DemoAccounts]:
     tokens = Tokens(clock.now)
     demo = DemoAccounts(clock, tokens, Accounts(tokens, clock.now, apps=[app], **options))
 
-    async def me(request: Request) -> JSONResponse:
+    async def me(request: Request) -> Response:
+        if demo.refused:
+            return PlainTextResponse(demo.refused, 403)
         listener = tokens.listener_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if not listener:
             return JSONResponse({"error": {"status": 401, "message": "Access token missing"}}, 401)
         return JSONResponse({"id": f"id-of-{listener}", "account_id": f"account-of-{listener}"})
 
-    served = Starlette(
-        routes=[
-            *demo.accounts.routes,
-            Mount("/v1", demo.accounts.guarding(Starlette(routes=[Route("/me", me)]))),
-        ]
-    )
+    served = Starlette(routes=[*demo.accounts.routes, Route("/v1/me", me)])
 
     async def counted(scope, receive, send) -> None:
         demo.requests[scope["path"]] += 1

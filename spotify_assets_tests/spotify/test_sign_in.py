@@ -23,6 +23,10 @@ from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, runnin
 from spotify_assets_tests.spotify.persons import Person, signed_in, try_to_sign_in
 
 NO_APP = "0" * 32
+# Spotify's words: spotipy-dev/spotipy#1044, Lioncat6/OSC-Chat-Tools#32 and spotipy-dev/spotipy#1233.
+NOT_REGISTERED = "User not registered in the Developer Dashboard"
+NOT_REGISTERED_EITHER = "The user is not registered for this application. Please check your settings on https://…"
+NO_PREMIUM = "Active premium subscription required for the owner of the app. When the subscription status changes, …"
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +123,6 @@ def test_after_three_wrong_pastes_nothing_was_changed(demo: DemoAccounts, tmp_pa
             {},
             r"(?s)exactly\n  http://127.0.0.1/callback\n.*dashboard",
         ),
-        (DemoApp(registered_listeners=frozenset({"x"})), {}, "not registered.*User Management"),
-        (DemoApp(is_owner_premium=False), {}, "owner has no Premium.*some hours"),
     ],
 )
 @pytest.mark.parametrize("uses_browser", [True, False])
@@ -135,6 +137,24 @@ def test_what_goes_wrong_is_said_with_the_remedy_and_changes_nothing(
     assert files_of(tmp_path) == {}
     if person.page:
         assert "That did not work" in person.page and "signed in<" not in person.page
+
+
+@pytest.mark.parametrize(
+    ("refused", "told"),
+    [
+        (NOT_REGISTERED, "not registered.*User Management"),
+        (NOT_REGISTERED_EITHER, "not registered.*User Management"),
+        (NO_PREMIUM, "owner has no Premium.*some hours"),
+        ("Forbidden", "refuses the app.*state of your app"),
+    ],
+)
+def test_whom_the_web_api_refuses_is_told_why_and_nothing_is_kept(tmp_path: Path, refused: str, told: str) -> None:
+    with running() as demo:
+        demo.refused = refused
+        person = Person(demo)
+        with pytest.raises(SignInFailed, match=told):
+            try_to_sign_in(demo.settings(tmp_path / "home"), demo, person)
+    assert files_of(tmp_path) == {} and "That did not work" in person.page
 
 
 def test_a_sign_in_that_fails_leaves_the_one_before(demo: DemoAccounts, tmp_path: Path) -> None:

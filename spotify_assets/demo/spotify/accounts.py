@@ -2,8 +2,8 @@
 
 Follows https://developer.spotify.com/documentation/web-api/concepts/authorization, for redirect URIs
 https://developer.spotify.com/documentation/web-api/concepts/redirect_uri, and for the end of refresh tokens
-https://developer.spotify.com/blog/2026-06-18-refresh-token-expiration. What is said to whom the Web API refuses was
-seen in public issues (spotipy-dev/spotipy#1044 and #1233).
+https://developer.spotify.com/blog/2026-06-18-refresh-token-expiration. Whom the dashboard does not allow signs in
+all the same, and is refused by the Web API.
 """
 
 from __future__ import annotations
@@ -19,21 +19,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dateutil.relativedelta import relativedelta
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spotify_assets.demo.spotify.tokens import LIFETIME, Tokens
 
 CODE_LIFE = timedelta(minutes=10)
 REFRESH_TOKEN_LIFE = relativedelta(months=6)
 """Counted from the moment at which the listener agreed; refreshing does not extend it."""
-
-NOT_REGISTERED = "User not registered in the Developer Dashboard"
-OWNER_WITHOUT_PREMIUM = (
-    "Active premium subscription required for the owner of the app. When the subscription status changes, it can take "
-    "a few hours before requests are allowed again."
-)
 
 SCOPES: Mapping[str, str] = {
     "user-read-private": "Your country and subscription",
@@ -55,16 +48,12 @@ class DemoApp:
 
     Attributes:
         redirect_uris: As registered; a loopback address without a port stands for every port.
-        registered_listeners: Who may use it in development mode; None: everybody.
-        is_owner_premium: Whether the owner has Premium; without it the Web API refuses everything.
     """
 
     client_id: str = "0123456789abcdef0123456789abcdef"
     client_secret: str = "fedcba9876543210fedcba9876543210"
     name: str = "My lakehouse"
     redirect_uris: tuple[str, ...] = ("http://127.0.0.1/callback", "http://[::1]/callback")
-    registered_listeners: frozenset[str] | None = None
-    is_owner_premium: bool = True
 
     def allows(self, redirect_uri: str) -> bool:
         """Whether a redirect URI is one of the registered ones."""
@@ -132,7 +121,6 @@ class Accounts:
         self._questions: dict[str, _Question] = {}
         self._consents: dict[str, _Consent] = {}
         self._renewables: dict[str, _Renewable] = {}
-        self._app_of_token: dict[str, DemoApp] = {}
         self.refreshes = 0
         """How often a refresh token was used with success."""
 
@@ -144,27 +132,6 @@ class Accounts:
             Route("/authorize", self._decide, methods=["POST"]),
             Route("/api/token", self._token, methods=["POST"]),
         ]
-
-    def refusal(self, token: str) -> str | None:
-        """With what words the Web API answers 403 to a token of this service; None when nothing is wrong."""
-        app = self._app_of_token.get(token)
-        if app is None:
-            return None
-        if not app.is_owner_premium:
-            return OWNER_WITHOUT_PREMIUM
-        listener = self._tokens.listener_of(token)
-        is_known = not listener or app.registered_listeners is None or listener in app.registered_listeners
-        return None if is_known else NOT_REGISTERED
-
-    def guarding(self, web_api: ASGIApp) -> ASGIApp:
-        """The Web API behind the refusals of the dashboard."""
-
-        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            told = dict(scope.get("headers", ())).get(b"authorization", b"").decode("latin-1")
-            refusal = self.refusal(told.removeprefix("Bearer "))
-            await (PlainTextResponse(refusal, 403) if refusal else web_api)(scope, receive, send)
-
-        return guarded
 
     async def _ask(self, request: Request) -> Response:
         asked = request.query_params
@@ -252,7 +219,7 @@ class Accounts:
             raise _Refused("invalid_client", "Invalid client secret")
         refresh_token = secrets.token_urlsafe(96)
         self._renewables[refresh_token] = _Renewable(consent, is_pkce=challenge is not None)
-        return {**self._issue(app, consent.listener, consent.question.scopes), "refresh_token": refresh_token}
+        return {**self._issue(consent.listener, consent.question.scopes), "refresh_token": refresh_token}
 
     def _by_refresh_token(self, app: DemoApp, is_secret_known: bool, form: Mapping[str, str]) -> dict[str, object]:
         refresh_token = form.get("refresh_token", "")
@@ -265,7 +232,7 @@ class Accounts:
         if self._now() >= consent.agreed_at + REFRESH_TOKEN_LIFE:
             raise _Refused("invalid_grant", "Refresh token expired")
         self.refreshes += 1
-        answer = self._issue(app, consent.listener, consent.question.scopes)
+        answer = self._issue(consent.listener, consent.question.scopes)
         if self._rotates_refresh_tokens:
             del self._renewables[refresh_token]
             answer["refresh_token"] = secrets.token_urlsafe(96)
@@ -275,13 +242,12 @@ class Accounts:
     def _by_client_credentials(self, app: DemoApp, is_secret_known: bool, form: Mapping[str, str]) -> dict[str, object]:
         if not is_secret_known:
             raise _Refused("invalid_client", "Invalid client secret")
-        answer = self._issue(app, "", ())
+        answer = self._issue("", ())
         del answer["scope"]
         return answer
 
-    def _issue(self, app: DemoApp, listener: str, scopes: Sequence[str]) -> dict[str, object]:
+    def _issue(self, listener: str, scopes: Sequence[str]) -> dict[str, object]:
         token = self._tokens.issue(listener, scopes)
-        self._app_of_token[token] = app
         seconds = int(LIFETIME.total_seconds())
         return {"access_token": token, "token_type": "Bearer", "expires_in": seconds, "scope": " ".join(scopes)}
 
