@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -126,7 +127,7 @@ def sign_in(
     """
     listener = settings.listener
     Household.of(settings).check(listener)
-    folder = TokenFolder(settings.paths.tokens_folder)
+    folder = _writable_folder(settings)
     credentials = _credentials(settings, dialogue, client_id)
     redirect = _Redirect.of(credentials.redirect_uri or REDIRECT_URI)
     dialogue.show_redirect_uri(redirect.uri)
@@ -155,6 +156,7 @@ def name_app(
     Raises:
         SpotifyError: Spotify does not give the app a token.
     """
+    folder = _writable_folder(settings)
     credentials = _credentials(settings, dialogue, client_id, needs_secret=True)
     cache = MemoryCacheHandler()
     with asking_accounts(settings.accounts_url):
@@ -162,7 +164,7 @@ def name_app(
         manager.get_access_token(as_dict=False, check_cache=False)
     kept = SignIn.of_answer(cache.get_cached_token(), credentials, wanted=frozenset(), now=now())
     keep_credentials(settings.paths, credentials)
-    TokenFolder(settings.paths.tokens_folder).write("", kept)
+    folder.write("", kept)
     return SignedIn("", kept, is_checked=True)
 
 
@@ -187,6 +189,13 @@ def token_source(settings: Settings, *, now: Callable[[], datetime]) -> TokenSou
         accounts_url=settings.accounts_url,
         now=now,
     )
+
+
+def _writable_folder(settings: Settings) -> TokenFolder:
+    """Where sign-ins are kept; it is better to know now than when somebody has agreed that nothing can be written."""
+    folder = TokenFolder(settings.paths.tokens_folder)
+    with folder.sole_writer():
+        return folder
 
 
 def _credentials(
@@ -493,6 +502,11 @@ class _Server(ThreadingHTTPServer):
         self.redirect_uri = redirect.with_port(self.server_address[1])
         self.state = state
         self.answers: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server what this machine is called: on some that takes half a minute."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 
     def take_answer(self, finish: Callable[[str], SignedIn], seconds: float) -> SignedIn:
         """Wait for the one answer that bears the state, finish with it, and show how it went.

@@ -205,6 +205,16 @@ def test_an_https_redirect_uri_has_the_answer_pasted(tmp_path: Path, monkeypatch
     assert person.shown[-1] == "answer?"
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 on this machine")
+def test_the_answer_is_taken_at_the_other_loopback_address_too(
+    demo: DemoAccounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOTIPY_REDIRECT_URI", "http://[::1]/callback")
+    person = Person(demo)
+    assert try_to_sign_in(demo.settings(tmp_path / "home"), demo, person).is_checked
+    assert "register http://[::1]/callback" in person.shown and "You are signed in" in person.page
+
+
 def test_a_port_in_use_is_said_with_what_to_do(
     demo: DemoAccounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +304,13 @@ def test_naming_the_app_anew_mends_a_wrong_secret(demo: DemoAccounts, tmp_path: 
         token_source(settings, now=demo.clock.now).renew("demo")
     try_to_sign_in(settings, demo, Person(demo, secret=APP.client_secret), client_id=APP.client_id)
     assert credentials_of(settings) == Credentials(APP.client_id, APP.client_secret)
+
+
+@pytest.mark.parametrize(("client_id", "secret"), [("no id", ""), ("", "secret"), ("id", "se-cret"), ("i\u0660", "")])
+def test_what_is_no_id_or_secret_is_refused_in_words(client_id: str, secret: str) -> None:
+    with pytest.raises(WrongUse, match="letters and digits|client id is missing") as caught:
+        Credentials(client_id, secret)
+    assert not secret or secret not in str(caught.value).replace("client secret", "")
 
 
 @pytest.mark.parametrize("text", ["client_id = 7\n", "client_id\n", '"\udcff"', 'client_id = "a\\nb"\n'])
