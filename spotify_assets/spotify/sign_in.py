@@ -202,18 +202,17 @@ def _credentials(
     settings: Settings, dialogue: Dialogue, client_id: str | None, *, needs_secret: bool = False
 ) -> Credentials:
     """The app as it is named, else as the person names it."""
-    if client_id is not None:
+    if not client_id and credentials_of(settings) is None:
+        dialogue.explain_app(settings.redirect_uri or REDIRECT_URI)
+        client_id = dialogue.ask_client_id().strip()
+        if not client_id:
+            raise WrongUse("No client id was given. Nothing was changed.")
+    if client_id:
         settings = settings.model_copy(update={"client_id": client_id.strip()})
     named = credentials_of(settings)
-    if named is None:
-        dialogue.explain_app(settings.redirect_uri or REDIRECT_URI)
-        if not (told := dialogue.ask_client_id().strip()):
-            raise WrongUse("No client id was given. Nothing was changed.")
-        named = Credentials(told, redirect_uri=settings.redirect_uri or "")
-        asks_secret = True
-    else:
-        # Naming the app is how one mends a wrong secret.
-        asks_secret = client_id is not None or (needs_secret and not named.client_secret)
+    assert named is not None
+    # Naming the app is also how one mends a wrong secret.
+    asks_secret = client_id or (needs_secret and not named.client_secret)
     if asks_secret and not settings.client_secret and (secret := dialogue.ask_client_secret().strip()):
         named = replace(named, client_secret=secret)
     if needs_secret and not named.client_secret:
@@ -277,7 +276,6 @@ class _Pending:
         now: Callable[[], datetime],
     ) -> None:
         self._credentials = credentials
-        self._redirect_uri = redirect_uri
         self._state = state
         self._accounts_url = accounts_url
         self._now = now
@@ -357,11 +355,9 @@ class _Pending:
         return signed_in
 
     def _wrong_redirect_uri(self) -> str:
-        redirect = _Redirect.of(self._redirect_uri)
-        registered = self._credentials.redirect_uri or REDIRECT_URI if redirect.is_loopback else redirect.uri
         return (
             "Spotify does not know the redirect URI of the app. Nothing was changed. Add exactly\n"
-            f"  {registered}\nto the redirect URIs of your app on {DASHBOARD} (Settings, Edit, Add, Save), then run "
+            f"  {self._credentials.redirect_uri or REDIRECT_URI}\nto the redirect URIs of your app on {DASHBOARD} (Settings, Edit, Add, Save), then run "
             "this again."
         )
 

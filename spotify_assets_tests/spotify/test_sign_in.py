@@ -297,6 +297,17 @@ def test_id_and_secret_alone_are_enough_for_the_app(demo: DemoAccounts, tmp_path
     assert demo.tokens.listener_of(token_source(settings, now=demo.clock.now).access_token("")) == ""
 
 
+def test_a_secret_of_the_environment_is_that_of_the_app_that_is_typed(
+    demo: DemoAccounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPOTIPY_CLIENT_SECRET", APP.client_secret)
+    person = Person(demo)
+    settings = demo.settings(tmp_path / "home")
+    try_to_sign_in(settings, demo, person, client_id="")
+    assert "client id?" in person.shown and "secret?" not in person.shown
+    assert credentials_of(settings) == Credentials(APP.client_id, APP.client_secret)
+
+
 def test_naming_the_app_anew_mends_a_wrong_secret(demo: DemoAccounts, tmp_path: Path) -> None:
     settings = signed_in(demo, tmp_path / "home", secret=APP.client_secret)
     settings.paths.credentials_file.write_text(f'client_id = "{APP.client_id}"\nclient_secret = "wrong"\n')
@@ -308,7 +319,7 @@ def test_naming_the_app_anew_mends_a_wrong_secret(demo: DemoAccounts, tmp_path: 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("no id", ""), ("", "secret"), ("id", "se-cret"), ("i\u0660", "")])
 def test_what_is_no_id_or_secret_is_refused_in_words(client_id: str, secret: str) -> None:
-    with pytest.raises(WrongUse, match="letters and digits|client id is missing") as caught:
+    with pytest.raises(WrongUse, match=r"letters and digits|client id is missing") as caught:
         Credentials(client_id, secret)
     assert not secret or secret not in str(caught.value).replace("client secret", "")
 
