@@ -357,8 +357,8 @@ class _Pending:
     def _wrong_redirect_uri(self) -> str:
         return (
             "Spotify does not know the redirect URI of the app. Nothing was changed. Add exactly\n"
-            f"  {self._credentials.redirect_uri or REDIRECT_URI}\nto the redirect URIs of your app on {DASHBOARD} (Settings, Edit, Add, Save), then run "
-            "this again."
+            f"  {self._credentials.redirect_uri or REDIRECT_URI}\n"
+            f"to the redirect URIs of your app on {DASHBOARD} (Settings, Edit, Add, Save), then run this again."
         )
 
 
