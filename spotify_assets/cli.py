@@ -36,8 +36,35 @@ HomeOption = Annotated[
 ]
 UiOption = Annotated[bool, typer.Option("--ui", help="Serve the Dagster UI too, on 127.0.0.1.")]
 PortOption = Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.", min=1, max=65535)]
+
+
+def _complete_listener(context: typer.Context, incomplete: str) -> list[str]:
+    """Names for the Tab key: the household's, those who are signed in, and the one of the settings."""
+    from contextlib import suppress
+
+    from spotify_assets.listeners import Household, HouseholdError
+    from spotify_assets.settings import Settings
+
+    # Whatever is wrong is told when the command runs: here it would be written into a half-typed line.
+    with suppress(ValueError, OSError, HouseholdError):
+        home = context.params.get("home")
+        settings = Settings(home=home) if home else Settings()
+        signed_in = settings.paths.tokens_folder.glob("[!.]*.json")
+        names = {settings.listener, *(file.stem for file in signed_in)}
+        with suppress(HouseholdError):
+            names |= {each.name for each in Household.of(settings).listeners}
+        return sorted(name for name in names if name.startswith(incomplete))
+    return []
+
+
 ListenerOption = Annotated[
-    str | None, typer.Option("--listener", help="Whose data it is (SPOTIFY_ASSETS_LISTENER).", show_default=False)
+    str | None,
+    typer.Option(
+        "--listener",
+        help="Whose data it is (SPOTIFY_ASSETS_LISTENER).",
+        show_default=False,
+        autocompletion=_complete_listener,
+    ),
 ]
 
 
@@ -107,6 +134,48 @@ def replay_command(
     raise typer.Exit(console.replay_exit_code(finished))
 
 
+@app.command()
+def login(
+    listener: ListenerOption = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Show the address; paste the one that the browser ends at.")
+    ] = False,
+    client_id: Annotated[
+        str | None, typer.Option("--client-id", help="The Spotify app (SPOTIPY_CLIENT_ID).", show_default=False)
+    ] = None,
+    app_only: Annotated[
+        bool, typer.Option("--app-only", help="Keep the app's id and secret; nobody signs in.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Sign a listener in to Spotify, read only; the app's id is asked for once. Again whenever it has ended."""
+    import time
+
+    from spotify_assets import console
+    from spotify_assets.clock import Clock
+    from spotify_assets.spotify.sign_in import name_app, sign_in
+
+    settings = _settings(home, listener)
+    dialogue, now = console.SignInDialogue(), Clock().now
+    if app_only:
+        signed_in = name_app(settings, dialogue, now=now, client_id=client_id)
+    else:
+        signed_in = sign_in(
+            settings, dialogue, now=now, sleep=time.sleep, client_id=client_id, uses_browser=not no_browser
+        )
+    console.show_signed_in(settings, signed_in)
+
+
+@app.command()
+def logout(listener: ListenerOption = None, home: HomeOption = None) -> None:
+    """Forget a listener's sign-in; what came in stays."""
+    from spotify_assets import console
+    from spotify_assets.spotify.sign_in import sign_out
+
+    settings = _settings(home, listener)
+    console.show_signed_out(settings, was_signed_in=sign_out(settings))
+
+
 @imports_app.callback()
 def imports_command(context: typer.Context, home: HomeOption = None) -> None:
     """List what was imported, newest last."""
@@ -137,7 +206,10 @@ def forget_command(
 
 @app.command()
 def purge(
-    listener: Annotated[str, typer.Option("--listener", help="Whose data goes.", show_default=False)],
+    listener: Annotated[
+        str,
+        typer.Option("--listener", help="Whose data goes.", show_default=False, autocompletion=_complete_listener),
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     home: HomeOption = None,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shlex
 import shutil
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import DemoFinished, Finished
     from spotify_assets.service import Service
+    from spotify_assets.spotify.sign_in import SignedIn
     from spotify_assets.state import Published
 
 _out = Console(highlight=False)
@@ -119,6 +121,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
     from spotify_assets.instance import HomeNotWritable
     from spotify_assets.lakehouse import LakehouseError
     from spotify_assets.service import ServiceUnavailable
+    from spotify_assets.spotify.errors import SpotifyError, WrongUse
     from spotify_assets.state import StateError
 
     if isinstance(error, ValidationError):
@@ -127,7 +130,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
-    if isinstance(error, HouseholdError):
+    if isinstance(error, HouseholdError | WrongUse):
         complain(str(error))
         return WRONG_USE
     if isinstance(error, HomeNotWritable | LakehouseError | ServiceUnavailable):
@@ -139,7 +142,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             "kept. Free some space, then run this again."
         )
         return FAILED
-    if isinstance(error, StateError):
+    if isinstance(error, StateError | SpotifyError):
         complain(str(error))
         return FAILED
     complain(f"Something unexpected went wrong: {type(error).__name__}: {error}")
@@ -319,6 +322,104 @@ def show_purged(report: PurgeReport) -> None:
         complain(remaining)
 
 
+class SignInDialogue:
+    """How a sign-in talks with a person in the terminal (`spotify.sign_in.Dialogue`)."""
+
+    def explain_app(self, redirect_uri: str) -> None:
+        """How to make an app."""
+        _out.print(
+            "No Spotify app is named yet. Make one, it takes a minute (its owner needs Premium):\n"
+            "  1. Open https://developer.spotify.com/dashboard, log in, Create app; any name will do.\n"
+            f"  2. Redirect URIs: {redirect_uri}\n"
+            "  3. Which API: Web API. Save; the client id stands on the page of the app.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+    def ask_client_id(self) -> str:
+        return self._ask("Client id")
+
+    def ask_client_secret(self) -> str:
+        """The secret is not shown; at the end of a piped input there is none."""
+        if not sys.stdin.isatty():
+            return sys.stdin.readline()
+        return _out.input("Client secret (not needed to sign in; Enter leaves it as it is): ", password=True)
+
+    def show_redirect_uri(self, redirect_uri: str) -> None:
+        """What must be registered."""
+        _out.print(
+            "Among the redirect URIs of the app (https://developer.spotify.com/dashboard) must be exactly:\n"
+            f"  {redirect_uri}",
+            soft_wrap=True,
+            markup=False,
+        )
+
+    def show_address(self, url: str, *, seconds: float | None) -> None:
+        """Spotify's page."""
+        if seconds is None:
+            _out.print("Open this page in any browser, on any machine, and agree:")
+        else:
+            _out.print(
+                f"Your browser opens Spotify's page now; agree there within {seconds:.0f} s. If none opens, open it "
+                "yourself:",
+                soft_wrap=True,
+            )
+        _out.print(f"  {url}", soft_wrap=True, markup=False)
+        # A browser may write to the terminal next.
+        _out.file.flush()
+
+    def ask_answer(self) -> str:
+        """The address at which the browser ended."""
+        return self._ask("The browser then ends at an address that it may not be able to show. Paste that address")
+
+    def refuse_answer(self) -> None:
+        complain("That is not the answer to this sign-in. Copy the whole address from the browser's address bar.")
+
+    def _ask(self, question: str) -> str:
+        from spotify_assets.spotify.errors import WrongUse
+
+        try:
+            return _out.input(f"{question}: ", markup=False)
+        except EOFError:
+            raise WrongUse(
+                "There is nobody here to ask (the input has ended). Name the app with SPOTIPY_CLIENT_ID or "
+                "--client-id; sign in where a person can answer."
+            ) from None
+
+
+def show_signed_in(settings: Settings, signed_in: SignedIn) -> None:
+    """What a sign-in brought, and what works now."""
+    if not signed_in.listener:
+        _out.print("Spotify knows the app: tracks, albums and artists can be asked for, without anybody's sign-in.")
+        _out.print(f"Kept in {settings.paths.credentials_file}, for your eyes alone.", soft_wrap=True)
+        return
+    ends = signed_in.sign_in.ends_at.astimezone(ZoneInfo(settings.zone_name))
+    _out.print(Text(f"{signed_in.listener} is signed in until {ends:%Y-%m-%d}; Spotify ends it then.", style="green"))
+    if not signed_in.is_checked:
+        complain(
+            "Whether Spotify lets this account in could not be checked just now. `spotify-assets login` again tells."
+        )
+    _out.print(
+        "What works now: new plays, top lists, saved tracks and playlists come in by themselves while the service or "
+        "the UI runs (`spotify-assets service install`, `spotify-assets ui`).\n"
+        "Spotify tells the last 50 plays only. Ask for everything before at https://www.spotify.com/account/privacy/ "
+        "(extended streaming history), then: spotify-assets import my_spotify_data.zip",
+        soft_wrap=True,
+    )
+
+
+def show_signed_out(settings: Settings, *, was_signed_in: bool) -> None:
+    """What signing out did, and what stays."""
+    if not was_signed_in:
+        _out.print(Text(f"{settings.listener} was not signed in; nothing was changed."))
+        return
+    _out.print(Text(f"{settings.listener} is signed out: the token is removed, nothing new is asked for."))
+    stays = "What came in stays (spotify-assets purge removes it)"
+    if settings.paths.credentials_file.exists():
+        stays += f", and so does the app in {settings.paths.credentials_file}"
+    _out.print(Text(f"{stays}. Spotify remembers your consent: https://www.spotify.com/account/apps/"), soft_wrap=True)
+
+
 def show_imports(settings: Settings) -> None:
     """The ledger."""
     from spotify_assets.lakehouse import NothingPublished, scan_table
@@ -379,6 +480,7 @@ def show_status(settings: Settings) -> None:
         table.add_row("lakehouse", "nothing published yet; run: spotify-assets import my_spotify_data.zip")
     else:
         _add_published(table, settings, overview.published, now)
+    _add_sign_ins(table, settings, now)
     _add_stale(table, overview)
     _add_runs(table, settings, overview, now)
     if overview.is_configuration_outdated:
@@ -498,6 +600,18 @@ def _add_household(table: Table, settings: Settings) -> None:
         label = ""
 
 
+def _add_sign_ins(table: Table, settings: Settings, now: datetime) -> None:
+    """Who is signed in to Spotify, for how long, and who must sign in again."""
+    from spotify_assets.spotify.token_folder import Standing, TokenFolder, sign_in_state
+
+    folder = TokenFolder(settings.paths.tokens_folder)
+    label = "signed in"
+    for listener in folder.listeners():
+        state = sign_in_state(folder, listener, now=now)
+        table.add_row(label, Text(state.message, style="" if state.standing == Standing.GOOD else "yellow"))
+        label = ""
+
+
 def show_demo(settings: Settings, finished: DemoFinished) -> None:
     """What the demo made, and what to type next."""
     from spotify_assets.lakehouse import connect
@@ -561,6 +675,4 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
 
 def _program() -> Path:
     """The command as it can be typed here."""
-    import sys
-
     return Path(sys.argv[0]).absolute()

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import platformdirs
 import tzlocal
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 APPLICATION = "spotify_assets"
@@ -109,10 +109,28 @@ class Settings(BaseSettings):
     smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 is TLS from the first byte.")
     smtp_user: str = Field(default="", description="User at the mail server, if it wants one.")
     smtp_password: str = Field(default="", repr=False, description="Password of that user.")
+    client_id: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_ID", "SPOTIPY_CLIENT_ID"),
+        description="Client id of the Spotify app; by default the one that `spotify-assets login` has kept.",
+    )
+    client_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_SECRET", "SPOTIPY_CLIENT_SECRET"),
+        description="Client secret of the Spotify app, where one is to be used.",
+    )
+    redirect_uri: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SPOTIFY_ASSETS_REDIRECT_URI", "SPOTIPY_REDIRECT_URI"),
+        description="Redirect URI registered for the Spotify app, where it is another one than ours.",
+    )
     accounts_url: str = Field(
         default="https://accounts.spotify.com", description="Address of Spotify's accounts service."
     )
     api_url: str = Field(default="https://api.spotify.com/v1", description="Address of the Spotify Web API.")
+    sign_in_seconds: float = Field(
+        default=300.0, gt=0, description="How long a sign-in waits for the answer in the browser."
+    )
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")
@@ -186,7 +204,9 @@ class Settings(BaseSettings):
             "SPOTIFY_ASSETS_LISTENER": self.listener,
             "DAGSTER_HOME": str(self.paths.dagster_folder),
         }
-        for name in sorted(self.model_fields_set - {"home", "listener", "dagster_home"}):
+        # The app's are kept in the home by `spotify-assets login`: a service's description may be read by others.
+        kept = {"client_id", "client_secret", "redirect_uri"}
+        for name in sorted(self.model_fields_set - kept - {"home", "listener", "dagster_home"}):
             value = getattr(self, name)
             if value is not None:
                 named[f"SPOTIFY_ASSETS_{name.upper()}"] = str(value)
@@ -258,6 +278,8 @@ class HomePaths:
     mirror/                 Parquet files
     inbox/{listener}/       for exports
     listeners.toml          the household, where there is one
+    credentials.toml        the Spotify app, for its owner's eyes alone
+    tokens/{listener}.json  sign-ins, likewise
     dagster/                the Dagster instance: dagster.yaml, runs and events
     .warehouse/             the pipeline's own DuckDB file and its lock
     .snapshots/{sequence}/  published files
@@ -291,6 +313,14 @@ class HomePaths:
     @property
     def listeners_file(self) -> Path:
         return self.home / "listeners.toml"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.home / "credentials.toml"
+
+    @property
+    def tokens_folder(self) -> Path:
+        return self.home / "tokens"
 
     @property
     def logs_folder(self) -> Path:

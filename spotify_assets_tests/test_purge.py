@@ -26,9 +26,12 @@ from spotify_assets.automation.purging import PurgeRefused
 from spotify_assets.commands import import_paths, plan_purge, purge_listener
 from spotify_assets.lakehouse import scan_table
 from spotify_assets.schemas import tables
-from spotify_assets.settings import Settings
+from spotify_assets.settings import HomePaths, Settings
+from spotify_assets.spotify.credentials import Credentials, keep_credentials
+from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import settings_of
 from spotify_assets_tests.lakehouse import processes
+from spotify_assets_tests.spotify.token_processes import a_sign_in
 
 NAME, OTHER = "Zyxwvut", "Abcdefg"
 FIRST_DAY = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=4)
@@ -70,6 +73,12 @@ def history(target: Path, word: str, plays: int, shift_minutes: int = 0) -> Path
     return target
 
 
+def sign_in_on_paper(home: Path, listener: str) -> None:
+    """What a sign-in leaves in a home."""
+    TokenFolder(home / "tokens").write(listener, a_sign_in(access_token=f"access of {listener}"))
+    keep_credentials(HomePaths(home), Credentials("0123456789abcdef0123456789abcdef"))
+
+
 @pytest.fixture(scope="module")
 def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home of two listeners, with everything in it that may tell of one. To be copied, not changed."""
@@ -85,6 +94,9 @@ def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f'# {NAME} has moved.\n[[listener]]\nname = "{NAME}"\nmarket = "DE"\n'
         'zones = "UTC; 2020-01-01 Europe/Berlin"\n'
     )
+    for listener in (OTHER, NAME):
+        sign_in_on_paper(home, listener)
+    (home / "tokens" / ".unfinished").write_text(f"of a killed process: {NAME}")
     (home / "logs").mkdir(exist_ok=True)
     (home / "logs" / "last-error.txt").write_text(f"failed on inbox/{NAME}/x.zip")
     with closing(sqlite3.connect(home / "state.sqlite")) as state, state:
@@ -193,6 +205,7 @@ def test_the_home_of_a_purged_only_listener_is_as_new(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "home", listener=NAME, timezone="UTC")
     export = history(tmp_path / "export.zip", NAME, 10)
     import_paths(settings, [export])
+    sign_in_on_paper(settings.home, NAME)
     named = settings_of(tmp_path / "home", listener="me")
     purge_listener(named, NAME)
     assert places_that_tell(settings.home, NAME) == set()
@@ -203,6 +216,17 @@ def test_the_home_of_a_purged_only_listener_is_as_new(tmp_path: Path) -> None:
     }
     again = import_paths(settings, [export])
     assert again.outcome.is_success and again.report["rows_new"] == 12
+
+
+def test_who_is_only_signed_in_goes_and_the_sign_ins_of_others_stay(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "home", listener=OTHER)
+    for listener in (NAME, OTHER):
+        sign_in_on_paper(settings.home, listener)
+    assert plan_purge(settings, NAME).files == [settings.home / "tokens" / f"{NAME}.json"]
+    purge_listener(settings, NAME)
+    assert places_that_tell(settings.home, NAME) == set()
+    assert TokenFolder(settings.home / "tokens").read(OTHER).access_token == f"access of {OTHER}"
+    assert settings.paths.credentials_file.exists()
 
 
 def test_a_purge_shows_what_goes_and_asks_first(home: Path) -> None:

@@ -31,6 +31,7 @@ from spotify_assets.lakehouse.purging import (
 )
 from spotify_assets.schemas import raw
 from spotify_assets.settings import HomePaths
+from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets.state import State
 
 RULES = TableRules(
@@ -140,6 +141,8 @@ def purge(
         text = _without_entry(paths.listeners_file, listener)
         if text is not None:
             _write_household(paths.listeners_file, text)
+        # Not as one of the files: a refresh under way would write it anew.
+        TokenFolder(paths.tokens_folder).remove(listener)
         for path in plan.files:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         progress.report("Removing runs from Dagster's history")
@@ -151,6 +154,10 @@ def purge(
             remove_everything(warehouse)
             state.clear()
             paths.timezone_file.unlink(missing_ok=True)
+            if not TokenFolder(paths.tokens_folder).listeners():
+                # Whoever made the app was the only one here.
+                paths.credentials_file.unlink(missing_ok=True)
+                shutil.rmtree(paths.tokens_folder, ignore_errors=True)
         else:
             progress.report("Writing the warehouse anew")
             emptied = rewrite_without(warehouse, listener, RULES, session.log)
@@ -165,6 +172,7 @@ def purge(
 def _files_of(paths: HomePaths, listener: str) -> Iterator[Path]:
     """Files and folders that tell of one listener alone."""
     yield paths.inbox_folder(listener)
+    yield TokenFolder(paths.tokens_folder).file_of(listener)
     is_told = _teller(listener)
     for log in sorted(paths.logs_folder.glob("**/*")) if paths.logs_folder.exists() else ():
         if log.is_file() and is_told(log.read_text(errors="replace")):
