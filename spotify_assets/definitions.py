@@ -14,7 +14,7 @@ import dagster as dg
 
 from spotify_assets.assets.clean import build_catalogue_assets, build_plays_asset
 from spotify_assets.assets.daily import CODE_VERSIONS, build_daily_assets
-from spotify_assets.assets.raw import NO_EXPORT, build_export_assets
+from spotify_assets.assets.raw import NO_EXPORT, build_export_assets, build_provider_assets
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
 from spotify_assets.automation.inbox import build_inbox_sensor
 from spotify_assets.automation.jobs import (
@@ -35,6 +35,7 @@ from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
 from spotify_assets.listeners import Household
 from spotify_assets.schemas import clean
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.providers import build_providers
 from spotify_assets.state import State
 
 
@@ -54,7 +55,8 @@ def build_definitions(
     Args:
         settings: Settings of the home; from the environment by default.
         extra_assets: Assets of an engineer's own, see docs/extending.md.
-        resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock.
+        resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock,
+            providers.
 
     Raises:
         HouseholdError: listeners.toml cannot be used.
@@ -68,6 +70,7 @@ def build_definitions(
         "clock": Clock(),
         **(resource_overrides or {}),
     }
+    resources.setdefault("providers", build_providers(settings, now=resources["clock"].now))
 
     partitions = daily_partitions(settings, resources["clock"].now())
 
@@ -81,6 +84,7 @@ def build_definitions(
                 listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
             ),
             build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
+            *build_provider_assets(),
             *build_catalogue_assets(),
             *build_daily_assets(partitions),
             *extra_assets,

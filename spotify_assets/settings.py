@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import platformdirs
 import tzlocal
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 APPLICATION = "spotify_assets"
+
+_PROVIDERS = {"audio_feature_providers": ("spotify", "reccobeats"), "genre_providers": ("musicbrainz",)}
 
 
 def _default_home() -> Path:
@@ -68,6 +71,32 @@ class Settings(BaseSettings):
     sensor_seconds: int = Field(
         default=30, ge=1, description="How often the daemon looks into the inbox and for stale days."
     )
+    audio_feature_providers: str = Field(
+        default="spotify",
+        description="Who is asked for audio features besides {home}/audio_features.csv, joined by commas in the order "
+        "of preference: spotify (old apps only), reccobeats. The ids of the tracks that were played are sent to them.",
+    )
+    genre_providers: str = Field(
+        default="",
+        description="Who is asked for genres besides {home}/genres.csv: musicbrainz, or nobody. The ISRCs of tracks "
+        "that were played are sent to them.",
+    )
+    contact: str = Field(
+        default="", description="Mail address or web page sent to MusicBrainz, which asks for one; to nobody else."
+    )
+    provider_requests_per_run: int = Field(
+        default=60, ge=0, description="Requests to each provider of audio features and genres in a run."
+    )
+    provider_seconds_per_run: float = Field(default=45.0, ge=0, description="Seconds that a run asks each for.")
+    provider_seconds_between_requests: float = Field(
+        default=1.0,
+        ge=0,
+        description="Pace of these requests; musicbrainz.org is never asked faster than once a second.",
+    )
+    reccobeats_url: str = Field(default="https://api.reccobeats.com/v1", description="Where ReccoBeats is.")
+    musicbrainz_url: str = Field(
+        default="https://musicbrainz.org/ws/2", description="Where MusicBrainz is; a mirror of one's own may be faster."
+    )
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")
@@ -84,6 +113,28 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
+
+    @field_validator("audio_feature_providers", "genre_providers")
+    @classmethod
+    def _known_providers(cls, names: str, info: ValidationInfo) -> str:
+        return ",".join(_known_names(names, _PROVIDERS[info.field_name]))
+
+    @field_validator("reccobeats_url", "musicbrainz_url")
+    @classmethod
+    def _usable_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        is_here = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if not parts.hostname or not (parts.scheme == "https" or is_here):
+            raise ValueError("an address begins with https://, or is one of this machine (http://127.0.0.1:PORT)")
+        return url.rstrip("/")
+
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, contact: str) -> str:
+        contact = contact.strip()
+        if not (contact.isascii() and contact.isprintable()):
+            raise ValueError("a contact is a mail address or the address of a web page")
+        return contact
 
     @property
     def is_default_home(self) -> bool:
@@ -149,6 +200,20 @@ def usable_listener_name(text: str) -> str:
     return name
 
 
+def _known_names(text: str, known: tuple[str, ...]) -> list[str]:
+    """Names of a list that is joined by commas; `none` and nothing are no names.
+
+    Raises:
+        ValueError: A name is not one of `known`.
+    """
+    names = [name.strip().lower() for name in text.split(",")]
+    names = list(dict.fromkeys(name for name in names if name not in ("", "none")))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(known)}; write none for nobody")
+    return names
+
+
 def usable_zone_name(name: str) -> str:
     """An IANA name as it is.
 
@@ -185,6 +250,7 @@ class HomePaths:
     .snapshots/{sequence}/  published files
     .runs/{run_id}.lock     held by a living run
     .scratch/               temporary files
+    audio_features.csv      the listener's own, or .parquet; likewise genres
     state.sqlite, run.lock, timezone
     ```
     """
@@ -213,6 +279,14 @@ class HomePaths:
     @property
     def listeners_file(self) -> Path:
         return self.home / "listeners.toml"
+
+    @property
+    def own_audio_features_files(self) -> tuple[Path, ...]:
+        return tuple(self.home / f"audio_features.{ending}" for ending in ("csv", "parquet"))
+
+    @property
+    def own_genres_files(self) -> tuple[Path, ...]:
+        return tuple(self.home / f"genres.{ending}" for ending in ("csv", "parquet"))
 
     @property
     def logs_folder(self) -> Path:

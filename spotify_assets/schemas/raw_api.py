@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from spotify_assets.schemas.table import Layout, Table, count, day, instant, number, text, whole_number, yes_or_no
 
+TRACK_ID_PATTERN = "^[0-9A-Za-z]{22}$"
+"""https://developer.spotify.com/documentation/web-api/concepts/spotify-uris-ids"""
+
+ISRC_PATTERN = "^[A-Z]{2}[A-Z0-9]{3}[0-9]{7}$"
+"""https://isrc.ifpi.org/en/isrc-standard/structure"""
+
 
 class ApiResponses(Table):
     """Every response of the Web API, without personal fields; a body that is equal to an earlier one is kept once."""
