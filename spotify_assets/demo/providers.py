@@ -91,7 +91,7 @@ class _StandIn:
         if isinstance(effect, Answer):
             status, body, headers = effect.status, effect.body, dict(effect.headers)
         elif isinstance(effect, Altered):
-            body = json.dumps(effect.change(told), ensure_ascii=False).encode()
+            body = json.dumps(effect.change(told)).encode()
         elif isinstance(effect, Slow):
             await asyncio.sleep(effect.seconds)
         elif isinstance(effect, Cut):
