@@ -92,6 +92,11 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "told_rows",
                 "library_items",
                 "library_playlist_items",
+                "audio_features",
+                "genres",
+                "tracks",
+                "artists",
+                "artist_top_tracks",
             )
         ),
         *(

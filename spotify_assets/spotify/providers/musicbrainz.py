@@ -51,12 +51,14 @@ class MusicBrainz:
         return GenresTold({name: genres for name, genres in told.items() if genres})
 
     def _genres(self, question: ArtistQuestion, budget: Budget) -> list[Genre]:
-        answer = self._session.get(f"/isrc/{question.isrc}", {"inc": "artist-credits+genres", "fmt": "json"}, budget)
-        if answer.status in (400, 404) and isinstance(answer.body, Mapping):
+        # On the wire the blank is the plus of their documentation.
+        params = {"inc": "artist-credits genres", "fmt": "json"}
+        status, body = self._session.get(f"/isrc/{question.isrc}", params, budget)
+        if status in (400, 404) and isinstance(body, Mapping):
             return []
-        recordings = answer.body.get("recordings") if isinstance(answer.body, Mapping) else None
-        if answer.status != 200 or not isinstance(recordings, list):
-            raise QuestionRefused(f"MusicBrainz gives an answer that is not understood (HTTP {answer.status}).")
+        recordings = body.get("recordings") if isinstance(body, Mapping) else None
+        if status != 200 or not isinstance(recordings, list):
+            raise QuestionRefused(f"MusicBrainz gives an answer that is not understood (HTTP {status}).")
         votes: dict[str, int | None] = {}
         for recording in recordings:
             for name, number in _genres_of_artist(recording, question.artist_name).items():

@@ -6,16 +6,15 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from spotify_assets.spotify.answers import Answer
 from spotify_assets.spotify.providers.model import Budget, ProviderUnavailable, QuestionRefused
 
 if TYPE_CHECKING:
-    import requests
+    from spotify_assets.spotify.session import OneAnswerSession
 
 APPLICATION = "spotify_assets"
 
@@ -24,15 +23,6 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 15.0
-_ANSWER_BYTES = 5_000_000
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response with a meaning: its HTTP status, and its body as a JSON value."""
-
-    status: int
-    body: Any
 
 
 def user_agent(contact: str = "") -> str:
@@ -55,6 +45,7 @@ class PoliteSession:
         now: For a Retry-After that names an instant.
         sleep: Waits some seconds.
         monotonic: The clock of the pace.
+        answer_seconds: How long an answer may take.
     """
 
     def __init__(
@@ -67,6 +58,7 @@ class PoliteSession:
         now: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         self.name = name
         self._base_url = base_url.rstrip("/")
@@ -75,35 +67,31 @@ class PoliteSession:
         self._now = now
         self._sleep = sleep
         self._monotonic = monotonic
+        self._answer_seconds = answer_seconds
         self._next_request_at = 0.0
         self._one_at_a_time = threading.Lock()
-        self._session: requests.Session | None = None
+        self._session: OneAnswerSession | None = None
 
-    def get(self, path: str, params: Mapping[str, str], budget: Budget) -> Answer:
-        """The answer to a question; 429, 5xx and broken connections are tried again a few times.
+    def get(self, path: str, params: Mapping[str, str], budget: Budget) -> tuple[int, Any]:
+        """Status and JSON value of the answer to a question; 429, 5xx and broken connections are tried again twice.
 
         Raises:
             ProviderUnavailable: The provider cannot be reached, or asks to wait for longer than this run can.
             QuestionRefused: It fails at this question, or the answer is no JSON.
             BudgetSpent: The run has no requests or no time left.
         """
-        import requests
-
         for attempt in range(1, _TRIES + 1):
-            headers: Mapping[str, str] = {}
-            try:
-                with self._one_at_a_time:
-                    status, headers, body = self._send(path, params, budget)
-            except (requests.RequestException, OSError) as error:
-                failure: Exception = ProviderUnavailable(f"{self.name} cannot be reached ({_kind(error)}).")
-            else:
-                if status in (429, 503):
-                    failure = ProviderUnavailable(f"{self.name} is busy and asks to wait (HTTP {status}).")
-                elif status >= 500:
-                    failure = QuestionRefused(f"{self.name} failed at a question (HTTP {status}).")
-                else:
-                    return Answer(status, self._parsed(status, body))
-            pause_seconds = self._asked_pause(headers)
+            with self._one_at_a_time:
+                answer, reason = self._ask(path, params, budget)
+            pause_seconds = None
+            failure: Exception = ProviderUnavailable(f"{self.name} cannot be reached ({reason}).")
+            if answer is not None:
+                if answer.status < 500 and answer.status != 429:
+                    return answer.status, self._value(answer)
+                pause_seconds = answer.retry_after_seconds(self._now())
+                failure = QuestionRefused(f"{self.name} failed at a question (HTTP {answer.status}).")
+                if answer.status in (429, 503):
+                    failure = ProviderUnavailable(f"{self.name} is busy and asks to wait (HTTP {answer.status}).")
             if pause_seconds is None:
                 pause_seconds = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)
             if attempt == _TRIES or pause_seconds > min(_LONGEST_PAUSE_SECONDS, budget.seconds_left):
@@ -111,77 +99,36 @@ class PoliteSession:
             self._sleep(pause_seconds)
         raise AssertionError("the last attempt returns or raises")
 
-    def _send(self, path: str, params: Mapping[str, str], budget: Budget) -> tuple[int, Mapping[str, str], bytes]:
+    def _ask(self, path: str, params: Mapping[str, str], budget: Budget) -> tuple[Answer | None, str]:
+        """What came of one request, or why nothing did."""
+        # Loaded when it is needed: every start of the program would wait for it.
+        import requests
+
+        from spotify_assets.spotify.session import NoAnswer, OneAnswerSession
+
+        if self._session is None:
+            self._session = OneAnswerSession(_CONNECT_SECONDS, self._answer_seconds, self._answer_seconds)
+            self._session.headers.update({"User-Agent": self._user_agent, "Accept": "application/json"})
         wait_seconds = min(self._next_request_at - self._monotonic(), budget.seconds_left)
         if wait_seconds > 0:
             self._sleep(wait_seconds)
         budget.take()
         self._next_request_at = self._monotonic() + self._seconds_between_requests
-        answer_seconds = max(1.0, min(_ANSWER_SECONDS, budget.seconds_left))
-        deadline = self._monotonic() + answer_seconds
-        response = self._opened().get(
-            f"{self._base_url}{path}",
-            params=params,
-            timeout=(_CONNECT_SECONDS, answer_seconds),
-            allow_redirects=False,
-            stream=True,
-        )
-        with response:
-            return response.status_code, response.headers, self._body(response, deadline)
-
-    def _body(self, response: requests.Response, deadline: float) -> bytes:
-        """The body; given up when it is endless, or drips so slowly that no read of the socket ever times out.
-
-        Raises:
-            OSError: It was given up, or the connection was cut.
-        """
-        from urllib3.exceptions import HTTPError
-
-        body = b""
+        self._session.last_answer = None
         try:
-            while part := response.raw.read1(65_536, decode_content=True):
-                body += part
-                if len(body) > _ANSWER_BYTES:
-                    raise OSError("the answer is too long")
-                if self._monotonic() > deadline:
-                    raise TimeoutError("the answer is too slow")
-        except HTTPError as error:
-            raise ConnectionError("the answer was cut") from error
-        return body
+            self._session.get(f"{self._base_url}{path}", params=params)
+        except NoAnswer as error:
+            return None, f"it {str(error).rstrip('.')}"
+        except (requests.RequestException, OSError) as error:
+            # Its text holds the address and the ids.
+            return None, type(error).__name__
+        return self._session.last_answer, ""
 
-    def _parsed(self, status: int, body: bytes) -> Any:
+    def _value(self, answer: Answer) -> Any:
+        """The body, in which numbers may be NaN: that is for one value to be unusable, not for all."""
         try:
-            return json.loads(body)
+            return json.loads(answer.content)
         except (ValueError, RecursionError):
-            if status == 200:
+            if answer.status == 200:
                 raise QuestionRefused(f"{self.name} answers something that is no JSON.") from None
             return None
-
-    def _asked_pause(self, headers: Mapping[str, str]) -> float | None:
-        """Retry-After in seconds; None when there is none that can be understood."""
-        told = headers.get("Retry-After", "").strip()
-        if not told:
-            return None
-        try:
-            seconds = float(told)
-        except ValueError:
-            try:
-                until = parsedate_to_datetime(told)
-            except ValueError:
-                return None
-            seconds = (until.replace(tzinfo=until.tzinfo or UTC) - self._now()).total_seconds()
-        return max(0.0, seconds) if seconds == seconds else None
-
-    def _opened(self) -> requests.Session:
-        if self._session is None:
-            # Loaded when it is needed: every start of the program would wait for it.
-            import requests
-
-            self._session = requests.Session()
-            self._session.headers.update({"User-Agent": self._user_agent, "Accept": "application/json"})
-        return self._session
-
-
-def _kind(error: Exception) -> str:
-    """What went wrong, without the address and the ids in it."""
-    return str(error) if type(error) in (OSError, TimeoutError, ConnectionError) else type(error).__name__

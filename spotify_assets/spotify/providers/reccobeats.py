@@ -29,10 +29,10 @@ class ReccoBeats:
     def ask(self, track_ids: Sequence[str], budget: Budget) -> FeaturesTold:
         """As `AudioFeatureProvider.ask`. Tracks that ReccoBeats does not know are missing in its answer, and their
         order is not kept: they are joined by the Spotify address of each."""
-        answer = self._session.get("/audio-features", {"ids": ",".join(track_ids)}, budget)
-        items = answer.body.get("content") if isinstance(answer.body, Mapping) else answer.body
-        if answer.status != 200 or not isinstance(items, list):
-            raise QuestionRefused(f"ReccoBeats gives an answer that is not understood (HTTP {answer.status}).")
+        status, body = self._session.get("/audio-features", {"ids": ",".join(track_ids)}, budget)
+        items = body.get("content") if isinstance(body, Mapping) else body
+        if status != 200 or not isinstance(items, list):
+            raise QuestionRefused(f"ReccoBeats gives an answer that is not understood (HTTP {status}).")
         by_id = _by_track_id(items)
         if items and not by_id:
             # Or else a change of their format would make every track unknown for 30 days.

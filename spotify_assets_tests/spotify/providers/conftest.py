@@ -96,7 +96,9 @@ def musicbrainz(urls_of_stand_ins) -> DemoMusicBrainz:
 def session_with(time: Time, urls_of_stand_ins) -> Callable[..., PoliteSession]:
     """Sessions with a stand-in, whose waits take no time."""
 
-    def session(stand_in, contact: str = "", seconds_between_requests: float = 0.0, name: str = "ReccoBeats"):
+    def session(
+        stand_in, contact: str = "", seconds_between_requests: float = 0.0, name: str = "ReccoBeats", **others: float
+    ):
         return PoliteSession(
             name,
             urls_of_stand_ins[stand_in],
@@ -105,6 +107,7 @@ def session_with(time: Time, urls_of_stand_ins) -> Callable[..., PoliteSession]:
             now=lambda: NOW,
             sleep=time.sleep,
             monotonic=time.monotonic,
+            **others,
         )
 
     return session

@@ -142,7 +142,7 @@ def test_parquet_columns_of_any_type_are_read_or_counted(tmp_path: Path) -> None
 
 
 @given(content=st.binary(max_size=200) | st.binary(max_size=30).map(lambda part: b"PAR1" + part + b"PAR1"))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_no_parquet_file_is_told_and_nothing_else_happens(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "audio_features.parquet"
     file.write_bytes(content)
@@ -167,7 +167,7 @@ lines = st.lists(st.lists(junk, min_size=1, max_size=6).map(",".join), max_size=
 
 
 @given(lines=lines, ending=st.sampled_from(["\n", "\r\n", "\r"]))
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_taken_and_rows_rejected_are_the_rows_of_the_file(lines: list[str], ending: str, csv_file: Path) -> None:
     text = ending.join(["id,energy,key,isrc", *lines]).encode("utf-8", "replace")
     told = features(csv_file, text)
@@ -178,7 +178,7 @@ def test_rows_taken_and_rows_rejected_are_the_rows_of_the_file(lines: list[str],
 
 
 @given(lines=lines)
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_of_genres_taken_and_rejected_are_the_rows_of_the_file(lines: list[str], csv_file: Path) -> None:
     text = "\n".join(["artist,genre", *lines]).encode("utf-8", "replace")
     told = genres(csv_file, text)
@@ -191,7 +191,7 @@ values = st.none() | st.integers(-(2**40), 2**40) | st.floats() | junk | st.bool
 
 
 @given(table=st.dictionaries(column, st.lists(values, min_size=4, max_size=4), min_size=1, max_size=5))
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_parquet_file_is_taken_rejected_or_refused_as_a_whole(table: dict[str, list], tmp_path: Path) -> None:
     file = tmp_path / "audio_features.parquet"
     frame = pl.DataFrame({name: pl.Series(each, strict=False) for name, each in table.items()})
