@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from spotify_assets.assets import ASKS_PROVIDERS
+
 IMPORT_JOB = "import_exports"
 DAILY_JOB = "daily"
 EVERYTHING_DUE_JOB = "everything_due"
@@ -28,7 +30,7 @@ def build_jobs(
         build_everything_due: Imports nothing new, but brings clean and every stale day up to date.
         prune_run_history: Deletes runs that are older than the settings keep them.
     """
-    schemas = dg.AssetSelection.groups("raw", "clean")
+    schemas = dg.AssetSelection.groups("raw", "clean") - dg.AssetSelection.tag(*ASKS_PROVIDERS)
     import_exports = dg.define_asset_job(
         IMPORT_JOB,
         selection=schemas,

@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,21 +41,26 @@ class UnusableToken(Exception):
     """A token has characters that no token has."""
 
 
+@dataclass(frozen=True)
 class Bearer(AuthBase):
-    """Adds the token to a request as it leaves.
+    """A token, added to a request as it leaves.
 
     Given to the session, because spotipy logs the headers that it makes itself, and because requests would take
     the name and password of a `.netrc` instead of a header.
+
+    Raises:
+        UnusableToken: It cannot be sent.
     """
 
-    def __init__(self, token: str) -> None:
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
         # http.client would raise a ValueError that quotes the whole header.
-        if not re.fullmatch(r"[!-~]+", token):
+        if not re.fullmatch(r"[!-~]+", self.token):
             raise UnusableToken
-        self._header = f"Bearer {token}"
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._header
+        request.headers["Authorization"] = f"Bearer {self.token}"
         return request
 
 
@@ -108,14 +114,13 @@ class WebApi(spotipy.Spotify):
         self._session: OneAnswerSession
         self._host = urlsplit(api_url).netloc
 
-    def ask(self, path: str, query: Mapping[str, str | int], token: str) -> Answer:
+    def ask(self, path: str, query: Mapping[str, str | int], bearer: Bearer) -> Answer:
         """GET a path below the API's address.
 
         Raises:
             NoAnswer: No whole answer came.
-            UnusableToken: The token cannot be sent.
         """
-        self._session.auth = Bearer(token)
+        self._session.auth = bearer
         self._session.last_answer = None
         try:
             self._get(path, dict(query))

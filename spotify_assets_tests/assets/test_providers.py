@@ -17,6 +17,7 @@ import pytest
 from spotify_assets.assets.raw import build_provider_assets
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY, asset_key
 from spotify_assets.clock import Clock
+from spotify_assets.definitions import build_definitions
 from spotify_assets.demo.catalogue import DemoCatalogue, DemoTrack
 from spotify_assets.demo.providers import DemoMusicBrainz, DemoReccoBeats, is_known
 from spotify_assets.demo.spotify.faults import answer, odd_body, rate_limited, slow
@@ -314,17 +315,6 @@ def test_an_own_file_is_believed_first_and_read_anew_in_every_run(
     assert second in reccobeats.asked
 
 
-def test_own_genres_are_believed_first(
-    asking: Settings, musicbrainz: DemoMusicBrainz, played: Sequence[DemoTrack]
-) -> None:
-    artist = played[0].artist.name
-    asking.paths.own_genres_files[0].write_text(f'artist,genre\n"{artist.upper()}",My Own\n')
-    materialize(asking)
-    stored = genres(asking).filter(pl.col("artist_name") == artist)
-    assert stored.select("source", "genre").rows() == [("own", "My Own")]
-    assert not {track.isrc for track in played if track.artist.name == artist} & set(musicbrainz.asked)
-
-
 def test_a_home_without_plays_and_network_is_done_at_once(tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path / "empty",
@@ -337,6 +327,13 @@ def test_a_home_without_plays_and_network_is_done_at_once(tmp_path: Path) -> Non
     assert result.success
     assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
     assert metadata(result, raw_api.AudioFeatures)["coverage_percent"] == 0.0
+
+
+def test_an_import_asks_nobody(asking: Settings) -> None:
+    job = build_definitions(asking).resolve_job_def("import_exports")
+    keys = job.asset_layer.executable_asset_keys
+    assert asset_key(clean.Plays) in keys
+    assert not keys & {asset_key(raw_api.AudioFeatures), asset_key(raw_api.Genres)}
 
 
 def test_by_default_nobody_but_spotify_is_asked(asking: Settings) -> None:
@@ -359,7 +356,8 @@ def test_the_examples_of_the_guide_work(asking: Settings, played: Sequence[DemoT
     assert check(result, raw_api.Genres, "own_file_is_sound").passed
     told = features(asking).filter(pl.col("source") == "own").sort("danceability")
     assert told.select("danceability", "key", "mode", "tempo").rows() == [(0.4, -1, 0, None), (0.61, 1, 1, 121.7)]
-    assert genres(asking).filter(pl.col("source") == "own")["genre"].sort().to_list() == ["chamber noise", "dub"]
+    own = genres(asking).filter(pl.col("artist_name") == played[0].artist.name)
+    assert own.select("source", "genre").sort("genre").rows() == [("own", "chamber noise"), ("own", "dub")]
     by_source, unknown = re.findall(r"```sql\n(.*?)```", guide, re.DOTALL)
     with duckdb.connect(str(asking.paths.published_file), read_only=True) as lakehouse:
         assert [row[0] for row in lakehouse.sql(by_source).fetchall()] == ["own", "reccobeats"]

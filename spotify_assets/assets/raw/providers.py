@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.assets import ASKS_PROVIDERS
 from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import Transaction, Warehouse
@@ -94,7 +95,7 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
 
     @dg.multi_asset(
         name="audio_features",
-        specs=[table_spec(raw_api.AudioFeatures, deps=[clean.Plays, raw_api.ArtistTopTracks])],
+        specs=[_spec(raw_api.AudioFeatures, deps=[clean.Plays, raw_api.ArtistTopTracks])],
         check_specs=_check_specs(raw_api.AudioFeatures),
     )
     def audio_features(
@@ -128,7 +129,7 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
 
     @dg.multi_asset(
         name="genres",
-        specs=[table_spec(raw_api.Genres, deps=[clean.Plays, raw_api.Tracks, raw_api.Artists, raw_api.AudioFeatures])],
+        specs=[_spec(raw_api.Genres, deps=[clean.Plays, raw_api.Tracks, raw_api.Artists, raw_api.AudioFeatures])],
         check_specs=_check_specs(raw_api.Genres),
     )
     def genres(
@@ -163,6 +164,10 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
         )
 
     return [audio_features, genres]
+
+
+def _spec(table: type[Table], deps: Sequence[type[Table]]) -> dg.AssetSpec:
+    return table_spec(table, deps=deps).merge_attributes(tags=dict([ASKS_PROVIDERS]))
 
 
 def _check_specs(table: type[Table]) -> list[dg.AssetCheckSpec]:

@@ -96,14 +96,12 @@ def musicbrainz(urls_of_stand_ins) -> DemoMusicBrainz:
 def session_with(time: Time, urls_of_stand_ins) -> Callable[..., PoliteSession]:
     """Sessions with a stand-in, whose waits take no time."""
 
-    def session(
-        stand_in, contact: str = "", seconds_between_requests: float = 0.0, name: str = "ReccoBeats", **others: float
-    ):
+    def session(stand_in, contact: str = "", pace_seconds: float = 0.0, name: str = "ReccoBeats", **others: float):
         return PoliteSession(
             name,
             urls_of_stand_ins[stand_in],
             user_agent=user_agent(contact),
-            seconds_between_requests=seconds_between_requests,
+            seconds_between_requests=pace_seconds,
             now=lambda: NOW,
             sleep=time.sleep,
             monotonic=time.monotonic,
