@@ -85,9 +85,11 @@ class Settings(BaseSettings):
         default="", description="Mail address or web page sent to MusicBrainz, which asks for one; to nobody else."
     )
     provider_requests_per_run: int = Field(
-        default=60, ge=0, description="Requests to each provider of audio features and genres in a run."
+        default=40, ge=0, description="Requests to each provider of audio features and genres in a run."
     )
-    provider_seconds_per_run: float = Field(default=45.0, ge=0, description="Seconds that a run asks each for.")
+    provider_seconds_per_run: float = Field(
+        default=40.0, ge=0, description="Seconds that a run asks all providers of features for, and all of genres."
+    )
     provider_seconds_between_requests: float = Field(
         default=1.0,
         ge=0,

@@ -104,8 +104,8 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
         with warehouse.transaction() as transaction:
             wanted = _wanted_tracks(transaction)
         outcome = _Outcome()
-        for provider in providers.audio_features:
-            _ask_about_tracks(warehouse, provider, providers.budget(), wanted, clock.now, outcome)
+        for provider, budget in zip(providers.audio_features, providers.budgets(), strict=False):
+            _ask_about_tracks(warehouse, provider, budget, wanted, clock.now, outcome)
         stored = warehouse.read(raw_api.AudioFeatures, _STORED_FEATURES)
         known = stored.filter("is_known")
         tell = (OwnFeatures, SpotifyFeatures, ReccoBeats)
@@ -140,10 +140,8 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
             told_by_spotify = _genres_told_by_spotify(transaction)
         artists = wanting.wanted_artists(tracks.lazy()).collect()
         outcome = _Outcome()
-        for provider in providers.genres:
-            _ask_about_artists(
-                warehouse, provider, providers.budget(), tracks, artists, told_by_spotify, clock.now, outcome
-            )
+        for provider, budget in zip(providers.genres, providers.budgets(), strict=False):
+            _ask_about_artists(warehouse, provider, budget, tracks, artists, told_by_spotify, clock.now, outcome)
         stored = warehouse.read(raw_api.Genres, ["source", "artist_name", "genre", "fetched_at"])
         known = pl.concat([stored.filter(pl.col("genre") != ""), told_by_spotify], how="diagonal")
         yield _result(

@@ -7,7 +7,7 @@ Each is asked through one of two protocols, `AudioFeatureProvider` and `GenrePro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -68,12 +68,14 @@ class Providers:
 
     audio_features: tuple[AudioFeatureProvider, ...] = ()
     genres: tuple[GenreProvider, ...] = ()
-    requests_per_run: int = 60
-    seconds_per_run: float = 45.0
+    requests_per_run: int = 40
+    seconds_per_run: float = 40.0
 
-    def budget(self) -> Budget:
-        """What a run may ask of one of them, from now on."""
-        return Budget(self.requests_per_run, self.seconds_per_run)
+    def budgets(self) -> Iterator[Budget]:
+        """What a run may ask of one provider after the other: so many requests each, in so many seconds together."""
+        whole = Budget(0, self.seconds_per_run)
+        while True:
+            yield Budget(self.requests_per_run, whole.seconds_left)
 
 
 def build_providers(
