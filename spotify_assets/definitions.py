@@ -19,6 +19,7 @@ from spotify_assets.assets.raw import (
     Spotify,
     build_export_assets,
     build_live_assets,
+    build_provider_assets,
     build_responses_asset,
 )
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
@@ -42,6 +43,7 @@ from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
 from spotify_assets.listeners import Household
 from spotify_assets.schemas import clean
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.providers import build_providers
 from spotify_assets.state import State
 
 
@@ -62,7 +64,7 @@ def build_definitions(
         settings: Settings of the home; from the environment by default.
         extra_assets: Assets of an engineer's own, see docs/extending.md.
         resource_overrides: Resources to use in place of the project's: warehouse, lakehouse_io_manager, clock,
-            spotify.
+            spotify, providers.
 
     Raises:
         HouseholdError: listeners.toml cannot be used.
@@ -77,6 +79,7 @@ def build_definitions(
         "spotify": _spotify(settings, household),
         **(resource_overrides or {}),
     }
+    resources.setdefault("providers", build_providers(settings, now=resources["clock"].now))
 
     partitions = daily_partitions(settings, resources["clock"].now())
 
@@ -92,6 +95,7 @@ def build_definitions(
             *build_live_assets(),
             build_responses_asset(household=household, days_kept=settings.api_responses_days),
             build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
+            *build_provider_assets(),
             *build_catalogue_assets(),
             *build_daily_assets(partitions),
             *extra_assets,

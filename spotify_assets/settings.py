@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import platformdirs
 import tzlocal
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 APPLICATION = "spotify_assets"
@@ -36,6 +36,7 @@ DAILY_BUDGETS = {
 }
 """Requests a day, by bucket, below the ceilings at which people saw Spotify lock a bucket for a day: about 100 for
 artists' albums, 600 for artists, a few hundred searches, a few readings of a whole library."""
+_PROVIDERS = {"audio_feature_providers": ("spotify", "reccobeats"), "genre_providers": ("musicbrainz",)}
 
 
 def _default_home() -> Path:
@@ -100,15 +101,15 @@ class Settings(BaseSettings):
     sensor_seconds: int = Field(
         default=30, ge=1, description="How often the daemon looks into the inbox and for stale days."
     )
-    alert_webhook_url: str = Field(
-        default="", repr=False, description="Address to which alerts are posted as JSON (Slack, Discord, Matrix …)."
+    alert_webhook_url: SecretStr = Field(
+        default=SecretStr(""), description="Address to which alerts are posted as JSON (Slack, Discord, Matrix …)."
     )
     alert_email_to: str = Field(default="", description="Address to which alerts are mailed; needs smtp_host.")
     alert_email_from: str = Field(default="", description="Sender of the mails; the recipient by default.")
     smtp_host: str = Field(default="127.0.0.1", description="Mail server for alerts.")
     smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port; 465 is TLS from the first byte.")
     smtp_user: str = Field(default="", description="User at the mail server, if it wants one.")
-    smtp_password: str = Field(default="", repr=False, description="Password of that user.")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="Password of that user.")
     client_id: str | None = Field(
         default=None,
         validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_ID", "SPOTIPY_CLIENT_ID"),
@@ -131,6 +132,34 @@ class Settings(BaseSettings):
     sign_in_seconds: float = Field(
         default=300.0, gt=0, description="How long a sign-in waits for the answer in the browser."
     )
+    audio_feature_providers: str = Field(
+        default="spotify",
+        description="Who is asked for audio features besides {home}/audio_features.csv, joined by commas in the order "
+        "of preference: spotify (old apps only), reccobeats. The ids of the tracks that were played are sent to them.",
+    )
+    genre_providers: str = Field(
+        default="",
+        description="Who is asked for genres besides {home}/genres.csv: musicbrainz, or nobody. The ISRCs of tracks "
+        "that were played are sent to them.",
+    )
+    contact: str = Field(
+        default="", description="Mail address or web page sent to MusicBrainz, which asks for one; to nobody else."
+    )
+    provider_requests_per_run: int = Field(
+        default=40, ge=0, description="Requests to each provider of audio features and genres in a run."
+    )
+    provider_seconds_per_run: float = Field(
+        default=40.0, ge=0, description="Seconds that a run asks all providers of features for, and all of genres."
+    )
+    provider_seconds_between_requests: float = Field(
+        default=1.0,
+        ge=0,
+        description="Pace of these requests; musicbrainz.org is never asked faster than once a second.",
+    )
+    reccobeats_url: str = Field(default="https://api.reccobeats.com/v1", description="Where ReccoBeats is.")
+    musicbrainz_url: str = Field(
+        default="https://musicbrainz.org/ws/2", description="Where MusicBrainz is; a mirror of one's own may be faster."
+    )
     dagster_home: Path | None = Field(default=None, validation_alias=AliasChoices("DAGSTER_HOME"))
 
     @field_validator("home")
@@ -148,7 +177,7 @@ class Settings(BaseSettings):
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
 
-    @field_validator("accounts_url", "api_url")
+    @field_validator("accounts_url", "api_url", "reccobeats_url", "musicbrainz_url")
     @classmethod
     def _safe_address(cls, url: str) -> str:
         parts = urlsplit(url)
@@ -168,6 +197,19 @@ class Settings(BaseSettings):
     def budgets(self) -> dict[str, int]:
         """Requests a day (UTC) by bucket."""
         return DAILY_BUDGETS | _budgets_in(self.daily_budgets)
+
+    @field_validator("audio_feature_providers", "genre_providers")
+    @classmethod
+    def _known_providers(cls, names: str, info: ValidationInfo) -> str:
+        return ",".join(_known_names(names, _PROVIDERS[info.field_name]))
+
+    @field_validator("contact")
+    @classmethod
+    def _one_line(cls, contact: str) -> str:
+        contact = contact.strip()
+        if not (contact.isascii() and contact.isprintable()):
+            raise ValueError("a contact is a mail address or the address of a web page")
+        return contact
 
     @property
     def is_default_home(self) -> bool:
@@ -209,7 +251,8 @@ class Settings(BaseSettings):
         for name in sorted(self.model_fields_set - kept - {"home", "listener", "dagster_home"}):
             value = getattr(self, name)
             if value is not None:
-                named[f"SPOTIFY_ASSETS_{name.upper()}"] = str(value)
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                named[f"SPOTIFY_ASSETS_{name.upper()}"] = str(plain)
         return named
 
     def process_environment(self) -> dict[str, str]:
@@ -245,6 +288,20 @@ def _budgets_in(text: str) -> dict[str, int]:
             )
         budgets[bucket] = int(requests)
     return budgets
+
+
+def _known_names(text: str, known: tuple[str, ...]) -> list[str]:
+    """Names of a list that is joined by commas; `none` and nothing are no names.
+
+    Raises:
+        ValueError: A name is not one of `known`.
+    """
+    names = [name.strip().lower() for name in text.split(",")]
+    names = list(dict.fromkeys(name for name in names if name not in ("", "none")))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(known)}; write none for nobody")
+    return names
 
 
 def usable_zone_name(name: str) -> str:
@@ -285,6 +342,7 @@ class HomePaths:
     .snapshots/{sequence}/  published files
     .runs/{run_id}.lock     held by a living run
     .scratch/               temporary files
+    audio_features.csv      the listener's own, or .parquet; likewise genres
     state.sqlite, run.lock, spotify.lock, timezone
     ```
     """
@@ -321,6 +379,14 @@ class HomePaths:
     @property
     def tokens_folder(self) -> Path:
         return self.home / "tokens"
+
+    @property
+    def own_audio_features_files(self) -> tuple[Path, ...]:
+        return tuple(self.home / f"audio_features.{ending}" for ending in ("csv", "parquet"))
+
+    @property
+    def own_genres_files(self) -> tuple[Path, ...]:
+        return tuple(self.home / f"genres.{ending}" for ending in ("csv", "parquet"))
 
     @property
     def logs_folder(self) -> Path:

@@ -108,6 +108,8 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "api_quota",
                 "api_responses",
                 "rejected_items",
+                "audio_features",
+                "genres",
             )
         ),
         *(

@@ -95,8 +95,8 @@ def deliver(settings: Settings, alert: Alert) -> None:
         NotDelivered: One of them did not take it; it is tried again.
     """
     try:
-        if settings.alert_webhook_url:
-            _post(settings.alert_webhook_url, alert)
+        if url := settings.alert_webhook_url.get_secret_value():
+            _post(url, alert)
         if settings.alert_email_to:
             _mail(settings, alert)
     except (requests.RequestException, OSError, smtplib.SMTPException) as error:
@@ -130,7 +130,7 @@ def _mail(settings: Settings, alert: Alert) -> None:
         if settings.smtp_port != _SMTP_OVER_TLS_PORT and server.has_extn("starttls"):
             server.starttls(context=trusted)
         if settings.smtp_user:
-            server.login(settings.smtp_user, settings.smtp_password)
+            server.login(settings.smtp_user, settings.smtp_password.get_secret_value())
         server.send_message(message)
 
 

@@ -35,7 +35,8 @@ def build_jobs(
         prune_run_history: Deletes runs that are older than the settings keep them.
     """
     # An import asks nobody on the internet.
-    schemas = dg.AssetSelection.groups("raw", "clean") - dg.AssetSelection.tag(ASKS_TAG, "spotify")
+    asks = dg.AssetSelection.tag(ASKS_TAG, "spotify") | dg.AssetSelection.tag(ASKS_TAG, "providers")
+    schemas = dg.AssetSelection.groups("raw", "clean") - asks
     import_exports = dg.define_asset_job(
         IMPORT_JOB,
         selection=schemas,

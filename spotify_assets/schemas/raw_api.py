@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from spotify_assets.schemas.table import Layout, Table, count, day, instant, number, text, whole_number, yes_or_no
 
+TRACK_ID_PATTERN = "^[0-9A-Za-z]{22}$"
+"""https://developer.spotify.com/documentation/web-api/concepts/spotify-uris-ids"""
+
+ISRC_PATTERN = "^[A-Z]{2}[A-Z0-9]{3}[0-9]{7}$"
+"""https://isrc.ifpi.org/en/isrc-standard/structure"""
+
 
 class ApiResponses(Table):
     """Every response of the Web API, without personal fields; a body that is equal to an earlier one is kept once."""
@@ -242,19 +248,21 @@ class AudioFeatures(Table):
     source = text("spotify, reccobeats or own.", key=True)
     fetched_at = instant("When it was told last.")
     is_known = yes_or_no("The provider knows the track; one that does not is asked again after 30 days.")
-    danceability = number("0 to 1.", nullable=True)
-    energy = number("0 to 1.", nullable=True)
-    speechiness = number("0 to 1.", nullable=True)
-    acousticness = number("0 to 1.", nullable=True)
-    instrumentalness = number("0 to 1.", nullable=True)
-    liveness = number("0 to 1.", nullable=True)
-    valence = number("0 to 1.", nullable=True)
+    danceability = number("0 to 1.", nullable=True, minimum=0, maximum=1)
+    energy = number("0 to 1.", nullable=True, minimum=0, maximum=1)
+    speechiness = number("0 to 1.", nullable=True, minimum=0, maximum=1)
+    acousticness = number("0 to 1.", nullable=True, minimum=0, maximum=1)
+    instrumentalness = number("0 to 1.", nullable=True, minimum=0, maximum=1)
+    liveness = number("0 to 1.", nullable=True, minimum=0, maximum=1)
+    valence = number("0 to 1.", nullable=True, minimum=0, maximum=1)
     key = whole_number("Pitch class: 0 is C, -1 none.", nullable=True, minimum=-1, maximum=11)
     mode = whole_number("1 major, 0 minor.", nullable=True, minimum=0, maximum=1)
-    loudness = number("Decibels.", nullable=True)
-    tempo = number("Beats per minute.", nullable=True)
-    time_signature = whole_number("Beats in a bar.", nullable=True)
-    duration_ms = whole_number("Length as the provider tells it, in milliseconds.", nullable=True, minimum=0)
+    loudness = number("Decibels.", nullable=True, minimum=-100, maximum=20)
+    tempo = number("Beats per minute; Spotify's 0 for no beat is NULL.", nullable=True, minimum=1, maximum=1_000)
+    time_signature = whole_number("Beats in a bar.", nullable=True, minimum=1, maximum=16)
+    duration_ms = whole_number(
+        "Length as the provider tells it, in milliseconds.", nullable=True, minimum=1, maximum=86_400_000
+    )
     isrc = text("As the provider tells it.", nullable=True)
 
 
@@ -267,7 +275,7 @@ class Genres(Table):
     artist_name = text("The artist as Spotify names it.", key=True)
     genre = text("The genre; empty where the provider knows none.", key=True)
     votes = whole_number("How many people say so, where the provider counts.", nullable=True)
-    asked_by = text("What the provider was asked with: an ISRC or a name.", nullable=True)
+    asked_by = text("What the provider was asked with: a name, or ISRCs joined by commas.", nullable=True)
     fetched_at = instant("When it was told last.")
 
 

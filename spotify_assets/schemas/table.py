@@ -161,9 +161,14 @@ def count(description: str, *, sources: Sequence[str] = ()) -> dy.Int64:
 
 
 def number(
-    description: str, *, nullable: bool = False, minimum: float | None = None, sources: Sequence[str] = ()
+    description: str,
+    *,
+    nullable: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    sources: Sequence[str] = (),
 ) -> dy.Float64:
-    return dy.Float64(description=description, nullable=nullable, min=minimum, metadata=_metadata(sources))
+    return dy.Float64(description=description, nullable=nullable, min=minimum, max=maximum, metadata=_metadata(sources))
 
 
 def yes_or_no(description: str, *, nullable: bool = False, sources: Sequence[str] = ()) -> dy.Bool:

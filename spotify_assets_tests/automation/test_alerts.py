@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from spotify_assets.automation.alerts import STALE_AFTER
 from spotify_assets.settings import Settings
@@ -89,7 +90,7 @@ def fail_a_run(instance: dg.DagsterInstance) -> str:
 
 def test_a_run_that_fails_is_posted_once(settings: Settings, instance: dg.DagsterInstance) -> None:
     with webhook() as server:
-        told = with_alerts(settings, alert_webhook_url=f"http://127.0.0.1:{server.server_port}/hook")
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}/hook"))
         cursor = look(told, instance, None, NOW)
         run_id = fail_a_run(instance)
         for minutes in (1, 2, 3):
@@ -101,7 +102,7 @@ def test_a_run_that_fails_is_posted_once(settings: Settings, instance: dg.Dagste
 def test_failures_from_before_the_first_look_are_no_news(settings: Settings, instance: dg.DagsterInstance) -> None:
     fail_a_run(instance)
     with webhook() as server:
-        told = with_alerts(settings, alert_webhook_url=f"http://127.0.0.1:{server.server_port}")
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}"))
         cursor = look(told, instance, None, NOW + timedelta(minutes=1))
         look(told, instance, cursor, NOW + timedelta(minutes=2))
     assert server.posted == []
@@ -111,7 +112,7 @@ def test_what_was_not_taken_is_told_again_and_the_address_stays_out_of_the_log(
     settings: Settings, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture, capfd
 ) -> None:
     with webhook(status=500) as server:
-        told = with_alerts(settings, alert_webhook_url=f"http://127.0.0.1:{server.server_port}/secret-path")
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}/secret-path"))
         cursor = look(told, instance, None, NOW)
         fail_a_run(instance)
         cursor = look(told, instance, cursor, NOW + timedelta(minutes=1))
@@ -145,7 +146,7 @@ def test_days_that_stay_stale_are_mailed_once_a_week(settings: Settings, instanc
 def test_what_was_mended_and_breaks_again_is_told_again(settings: Settings, instance: dg.DagsterInstance) -> None:
     state = State(settings.paths.state_file)
     with webhook() as server:
-        told = with_alerts(settings, alert_webhook_url=f"http://127.0.0.1:{server.server_port}")
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}"))
         cursor, now = look(told, instance, None, NOW), NOW
         for _ in range(2):
             state.replace_stale_days([("daily.listening", days_ago(2), "changed")])

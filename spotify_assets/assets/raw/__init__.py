@@ -3,6 +3,7 @@
 from spotify_assets.assets.raw.asking import ASKS_TAG, Client, Spotify
 from spotify_assets.assets.raw.exports import NO_EXPORT, ImportConfig, build_export_assets
 from spotify_assets.assets.raw.live import build_live_assets
+from spotify_assets.assets.raw.providers import build_provider_assets
 from spotify_assets.assets.raw.replay import build_responses_asset
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Spotify",
     "build_export_assets",
     "build_live_assets",
+    "build_provider_assets",
     "build_responses_asset",
 ]
