@@ -81,7 +81,7 @@ def build_definitions(
                 listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
             ),
             build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
-            *build_catalogue_assets(),
+            *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
             *build_daily_assets(partitions),
             *extra_assets,
         ],

@@ -180,6 +180,7 @@ class HomePaths:
     mirror/                 Parquet files
     inbox/{listener}/       for exports
     listeners.toml          the household, where there is one
+    recordings.csv          which tracks are one recording, where the listener knows better
     dagster/                the Dagster instance: dagster.yaml, runs and events
     .warehouse/             the pipeline's own DuckDB file and its lock
     .snapshots/{sequence}/  published files
@@ -213,6 +214,10 @@ class HomePaths:
     @property
     def listeners_file(self) -> Path:
         return self.home / "listeners.toml"
+
+    @property
+    def recordings_file(self) -> Path:
+        return self.home / "recordings.csv"
 
     @property
     def logs_folder(self) -> Path:

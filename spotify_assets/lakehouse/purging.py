@@ -21,6 +21,7 @@ from spotify_assets.lakehouse.transaction import Transaction, next_sequence
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas import tables
 from spotify_assets.schemas.meta import Changes
+from spotify_assets.settings import HomePaths
 
 Log = Callable[[str], None]
 
@@ -34,12 +35,12 @@ class TableRules:
     Attributes:
         linked: `schema.table` -> condition in SQL that is true for rows of the listener, whose name is `$listener`.
         rebuilt: Tables that `rebuild` makes anew from the rows that stay.
-        rebuild: Writes them, in a transaction that sees only the rows that stay.
+        rebuild: Writes them, in a transaction that sees only the rows that stay, for the home of these paths.
     """
 
     linked: Mapping[str, str]
     rebuilt: frozenset[str]
-    rebuild: Callable[[Transaction], None]
+    rebuild: Callable[[Transaction, HomePaths], None]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _rebuild(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, rules:
     stored = {f"{schema}.{table}" for schema, table in compaction.stored_tables(connection, compaction.NEW)}
     connection.begin()
     transaction = Transaction(connection, warehouse.days_table, warehouse.code_versions)
-    rules.rebuild(transaction)
+    rules.rebuild(transaction, warehouse.paths)
     for table in tables():
         # A row less in a month is no row in the mirror's list of changes: every file is compared anew.
         if table.qualified_name() in stored and table.layout.schema != Changes.layout.schema:

@@ -1,4 +1,4 @@
-"""The library and playlists as the newest export of each listener tells them."""
+"""The library and playlists, as the newer of the newest export and the Web API tells them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from spotify_assets.schemas import Table, clean, raw
+from spotify_assets.schemas import Table, clean, raw, raw_api
 from spotify_assets.transforms import library
 from spotify_assets_tests.transforms.history import uri
 
@@ -25,6 +25,9 @@ class _Library:
         self.items: list[dict[str, Any]] = []
         self.imports: list[dict[str, Any]] = []
         self.told: list[dict[str, Any]] = []
+        self.api_saved: list[dict[str, Any]] = []
+        self.api_playlists: list[dict[str, Any]] = []
+        self.api_items: list[dict[str, Any]] = []
 
     def take(
         self,
@@ -57,23 +60,34 @@ class _Library:
         imports = raw.Imports.polars_schema()
         names = ["listener", "file_id", "file_name", "kind", "snapshot_at"]
         return library.newest_snapshot(
-            pl.LazyFrame(
-                [{name: row.get(name) for name in table.column_names()} for row in self.items],
-                schema=table.polars_schema(),
-            ),
+            _rows(table, self.items),
             pl.LazyFrame([row | {"source_table": table.qualified_name()} for row in self.told], schema=TOLD),
             pl.LazyFrame(self.imports, schema={name: imports[name] for name in names}),
             kind,
         )
 
     def saved_tracks(self) -> pl.DataFrame:
-        return _as(clean.SavedTracks, library.saved_tracks(self.newest(raw.LibraryItems, _LIBRARY)))
+        api = _rows(raw_api.SavedTracks, self.api_saved)
+        return _as(clean.SavedTracks, library.saved_tracks(self.newest(raw.LibraryItems, _LIBRARY), api))
 
     def playlists(self) -> pl.DataFrame:
-        return _as(clean.Playlists, library.playlists(self.newest(raw.LibraryPlaylistItems, _PLAYLISTS)))
+        return self._playlists()[0]
 
     def playlist_items(self) -> pl.DataFrame:
-        return _as(clean.PlaylistItems, library.playlist_items(self.newest(raw.LibraryPlaylistItems, _PLAYLISTS)))
+        return self._playlists()[1]
+
+    def _playlists(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        listed, entries = library.playlists(
+            self.newest(raw.LibraryPlaylistItems, _PLAYLISTS),
+            _rows(raw_api.Playlists, self.api_playlists),
+            _rows(raw_api.PlaylistItems, self.api_items),
+        )
+        return _as(clean.Playlists, listed.lazy()), _as(clean.PlaylistItems, entries.lazy())
+
+
+def _rows(table: type[Table], rows: list[dict[str, Any]]) -> pl.LazyFrame:
+    full = [{name: row.get(name) for name in table.column_names()} for row in rows]
+    return pl.LazyFrame(full, schema=table.polars_schema())
 
 
 def _as(table: type[Table], frame: pl.LazyFrame) -> pl.DataFrame:
