@@ -103,77 +103,97 @@ def recording_tracks(known: pl.LazyFrame, overrides: pl.LazyFrame) -> pl.DataFra
     Returns:
         The columns of `known`, recording_id, rule and evidence.
     """
-    tracks = known.join(overrides.select("track_uri", label="recording"), on="track_uri", how="left")
-    tracks = _clustered(tracks).with_columns(
-        alike_by_isrc=pl.len().over("group"),
-        alike_by_names=pl.len().over("cluster"),
-    )
-    tracks = tracks.collect()
-    tracks = tracks.with_columns(component=_components(tracks["group"], tracks["cluster"]))
-    first = pl.col("isrc").min().over("component")
+    tracks = known.join(overrides.select("track_uri", label="recording"), on="track_uri", how="left").collect()
     is_own = pl.col("label").is_not_null()
-    return tracks.select(
-        *_KNOWN,
-        pl.when(is_own)
-        .then(pl.lit("own:") + pl.col("label"))
-        .otherwise(pl.coalesce(pl.lit("isrc:") + first, pl.col("track_uri").min().over("component")))
-        .alias("recording_id"),
-        pl.when(is_own)
-        .then(pl.lit("own"))
-        .when(pl.col("alike_by_isrc") > 1)
-        .then(pl.lit("isrc"))
-        .when(pl.col("alike_by_names") > 1)
-        .then(pl.lit("names"))
-        .otherwise(pl.lit("alone"))
-        .alias("rule"),
-        pl.when(is_own).then("label").otherwise(_evidence()).alias("evidence"),
+    free = tracks.filter(~is_own)
+    linked = _linked(free)
+    alone = free.join(linked, on="track_uri", how="anti")
+    return pl.concat(
+        [
+            tracks.filter(is_own).select(
+                *_KNOWN,
+                (pl.lit("own:") + pl.col("label")).alias("recording_id"),
+                pl.lit("own").alias("rule"),
+                pl.col("label").alias("evidence"),
+            ),
+            linked.select(
+                *_KNOWN,
+                _identifier(pl.col("isrc").min().over("component"), pl.col("track_uri").min().over("component")),
+                pl.when(pl.col("alike_by_isrc") > 1).then(pl.lit("isrc")).otherwise(pl.lit("names")).alias("rule"),
+                _evidence().alias("evidence"),
+            ),
+            alone.select(
+                *_KNOWN,
+                _identifier(pl.col("isrc"), pl.col("track_uri")),
+                pl.lit("alone").alias("rule"),
+                pl.lit(None, dtype=pl.String).alias("evidence"),
+            ),
+        ]
     )
+
+
+def _identifier(isrc: pl.Expr, uri: pl.Expr) -> pl.Expr:
+    return pl.coalesce(pl.lit("isrc:") + isrc, uri).alias("recording_id")
 
 
 def _evidence() -> pl.Expr:
     by_isrc = pl.when(pl.col("alike_by_isrc") > 1).then(pl.lit("ISRC ") + pl.col("isrc"))
     seconds = (pl.col("duration_ms") / 1000).round(1).cast(pl.String)
     by_names = pl.when(pl.col("alike_by_names") > 1).then(pl.col("track_key") + pl.lit(", ") + seconds + pl.lit(" s"))
-    return pl.concat_list(by_isrc, by_names).list.drop_nulls().list.join("; ").replace("", None)
+    return pl.concat_list(by_isrc, by_names).list.drop_nulls().list.join("; ")
 
 
-def _clustered(tracks: pl.LazyFrame) -> pl.LazyFrame:
-    """Add `group`, equal for equal labels or ISRCs, and `cluster`, equal for what names and lengths link.
+def _linked(free: pl.DataFrame) -> pl.DataFrame:
+    """The tracks that another one is linked with: by how many of them, and which component they are in.
+
+    Most tracks are not, so that only few are sorted and searched.
+    """
+    has_twin = pl.col("isrc").is_not_null() & pl.col("isrc").is_duplicated()
+    clusters = _clusters(free)
+    linked = (
+        free.join(clusters, on="track_uri", how="left", maintain_order="left")
+        .filter(has_twin | pl.col("cluster").is_not_null())
+        .with_row_index("row")
+        .with_columns(
+            # What nothing links has a group or a cluster of its own.
+            group=pl.coalesce(pl.lit("isrc:") + pl.col("isrc"), "track_uri").rank("dense").cast(pl.Int64),
+            cluster=pl.coalesce("cluster", -1 - pl.col("row").cast(pl.Int64)),
+        )
+        .with_columns(alike_by_isrc=pl.len().over("group"), alike_by_names=pl.len().over("cluster"))
+    )
+    return linked.with_columns(component=_components(linked["group"], linked["cluster"]))
+
+
+def _clusters(free: pl.DataFrame) -> pl.DataFrame:
+    """track_uri and `cluster` of the tracks that names and lengths link with another one.
 
     In the order of their lengths, neighbours are linked when one without ISRC is near enough to both: then all that
     lie between a track without ISRC and any other near it are linked.
     """
     lengths = pl.col("duration_ms")
-    is_free = pl.col("label").is_null()
-    has_names = is_free & pl.col("track_key").is_not_null() & lengths.is_not_null()
     without_isrc = pl.when(pl.col("isrc").is_null()).then("duration_ms")
-    before = without_isrc.forward_fill().over("track_key")
-    after = without_isrc.backward_fill().over("track_key")
-    is_linked = (pl.col("before").shift().over("track_key") >= lengths - TOLERANCE_MS) | (
-        pl.col("after") <= lengths.shift().over("track_key") + TOLERANCE_MS
-    )
-    named = (
-        tracks.filter(has_names)
-        .sort("track_key", "duration_ms", "track_uri")
-        .with_columns(before=before, after=after)
-        .with_columns(cluster=(~is_linked.fill_null(False)).cum_sum().cast(pl.Int64))
-        .select("track_uri", "cluster")
+    is_linked = (pl.col("before").shift() >= lengths - TOLERANCE_MS) | (
+        pl.col("after") <= lengths.shift() + TOLERANCE_MS
     )
     return (
-        tracks.join(named, on="track_uri", how="left")
-        .with_row_index("row")
+        free.filter(pl.col("track_key").is_not_null() & lengths.is_not_null())
+        .filter(pl.col("track_key").is_duplicated())
+        .sort("track_key", "duration_ms", "track_uri")
         .with_columns(
-            # A track that nothing links has a group and a cluster of its own.
-            group=pl.coalesce(pl.lit("own:") + pl.col("label"), pl.lit("isrc:") + pl.col("isrc"), "track_uri"),
-            cluster=pl.coalesce("cluster", -1 - pl.col("row").cast(pl.Int64)),
+            before=without_isrc.forward_fill().over("track_key"),
+            after=without_isrc.backward_fill().over("track_key"),
+            begins=pl.col("track_key") != pl.col("track_key").shift(),
         )
+        .with_columns(cluster=(pl.col("begins") | ~is_linked.fill_null(False)).fill_null(True).cum_sum().cast(pl.Int64))
+        .filter(pl.col("cluster").is_duplicated())
+        .select("track_uri", "cluster")
     )
 
 
 def _components(groups: pl.Series, clusters: pl.Series) -> pl.Series:
     """A number for each row, equal where rows are linked by groups and clusters in turn."""
-    pairs = pl.DataFrame({"group": groups.rank("dense").cast(pl.Int64), "cluster": clusters})
-    # A cluster within one group links nothing further, and nearly all are.
+    pairs = pl.DataFrame({"group": groups, "cluster": clusters})
+    # A cluster within one group links nothing further.
     links = pairs.unique().filter(pl.len().over("cluster") > 1)
     parents: dict[int, int] = {}
 
@@ -188,7 +208,7 @@ def _components(groups: pl.Series, clusters: pl.Series) -> pl.Series:
         for other in others:
             parents[root(other)] = root(first)
     roots = {group: root(group) for group in parents}
-    return pairs["group"].replace(list(roots), list(roots.values()))
+    return groups.replace(list(roots), list(roots.values()))
 
 
 def recordings(tracks: pl.LazyFrame) -> pl.LazyFrame:

@@ -9,7 +9,7 @@ import polars as pl
 from spotify_assets import progress
 from spotify_assets.assets.clean.overrides import read_overrides
 from spotify_assets.assets.clean.tellings import read_told
-from spotify_assets.assets.table_asset import asset_key, columns_of, table_asset, table_out
+from spotify_assets.assets.table_asset import asset_key, columns_of, table_asset, table_out, table_spec
 from spotify_assets.lakehouse import Transaction, Warehouse
 from spotify_assets.schemas import Table, clean, raw, raw_api
 from spotify_assets.settings import HomePaths
@@ -32,7 +32,6 @@ _CATALOGUE = (
     clean.Recordings,
     clean.RecordingTracks,
 )
-_RANKINGS = (clean.TopArtists, clean.TopTracks, clean.ArtistTopAlbums, clean.ArtistTopTracks)
 
 
 def _keys(*tables: type[Table]) -> list[dg.AssetKey]:
@@ -49,10 +48,6 @@ def _ins_of(table: type[Table]) -> dict[str, dg.AssetIn]:
         ),
         "imports": columns_of(raw.Imports, ["listener", "file_id", "file_name", "kind", "snapshot_at"]),
     }
-
-
-def _outs(*tables: type[Table], code_version: str = "1") -> dict[str, dg.AssetOut]:
-    return {table.layout.table: table_out(table, code_version=code_version) for table in tables}
 
 
 def _catalogue(transaction: Transaction, overrides: pl.DataFrame) -> dict[type[Table], pl.LazyFrame]:
@@ -72,6 +67,24 @@ def _catalogue(transaction: Transaction, overrides: pl.DataFrame) -> dict[type[T
         clean.TrackFeatures: feature_transforms.track_features(features),
         clean.Recordings: recording_transforms.recordings(held),
         clean.RecordingTracks: held.select(clean.RecordingTracks.column_names()),
+    }
+
+
+def _rankings(transaction: Transaction, markets: Mapping[str, str]) -> dict[type[Table], pl.LazyFrame]:
+    artists = transaction.read(raw_api.TopArtists).lazy()
+    tracks = transaction.read(raw_api.TopTracks).lazy()
+    albums_of_artists = transaction.read(raw_api.ArtistAlbums).lazy()
+    tracks_of_artists = transaction.read(raw_api.ArtistTopTracks).lazy()
+    told_albums = read_told(transaction, named_in=raw_api.ArtistAlbums).albums.lazy()
+    told_tracks = read_told(transaction, named_in=raw_api.ArtistTopTracks).tracks.lazy()
+    features = transaction.read(clean.TrackFeatures, ["track_id", "tempo", "mode"]).lazy()
+    return {
+        clean.TopArtists: ranking_transforms.top_artists(artists),
+        clean.TopTracks: ranking_transforms.top_tracks(tracks),
+        clean.ArtistTopAlbums: ranking_transforms.artist_top_albums(artists, albums_of_artists, told_albums),
+        clean.ArtistTopTracks: ranking_transforms.artist_top_tracks(
+            artists, tracks_of_artists, told_tracks, features, markets
+        ),
     }
 
 
@@ -97,10 +110,24 @@ SHARED_TABLES: tuple[type[Table], ...] = (*_CATALOGUE, clean.Calendar)
 
 def rebuild_shared_tables(transaction: Transaction, paths: HomePaths) -> None:
     """Make SHARED_TABLES anew from the rows that the transaction sees."""
-    for table, rows in _catalogue(transaction, read_overrides(paths.recordings_file).rows).items():
-        transaction.replace(table, rows.collect())
+    _replace(transaction, _catalogue(transaction, read_overrides(paths.recordings_file).rows))
     days = transaction.read(clean.Days, ["played_on"]).lazy()
-    transaction.replace(clean.Calendar, calendar_transforms.calendar(days).collect())
+    _replace(transaction, {clean.Calendar: calendar_transforms.calendar(days)})
+
+
+def _replace(transaction: Transaction, tables: Mapping[type[Table], pl.LazyFrame]) -> dict[type[Table], int]:
+    """Let frames be whole tables; returns their rows.
+
+    All in the caller's transaction: one of its own for each of a dozen tables took as long as the tables did.
+    """
+    with progress.stage("clean: write"):
+        return {table: transaction.replace(table, rows.collect()) for table, rows in tables.items()}
+
+
+def _materialized(table: type[Table], rows: int, *checks: dg.AssetCheckResult) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        asset_key=asset_key(table), metadata={"dagster/row_count": rows}, check_results=list(checks)
+    )
 
 
 def build_catalogue_assets(*, recordings_file: Path, markets: Mapping[str, str]) -> list[dg.AssetsDefinition]:
@@ -113,8 +140,21 @@ def build_catalogue_assets(*, recordings_file: Path, markets: Mapping[str, str])
 
     @dg.multi_asset(
         name="catalogue",
-        outs=_outs(*_CATALOGUE, code_version="2"),
-        deps=_keys(clean.Plays, raw_api.Tracks, raw_api.Albums, raw_api.Artists, raw_api.AudioFeatures, raw_api.Genres),
+        specs=[
+            table_spec(
+                table,
+                deps=[
+                    clean.Plays,
+                    raw_api.Tracks,
+                    raw_api.Albums,
+                    raw_api.Artists,
+                    raw_api.AudioFeatures,
+                    raw_api.Genres,
+                ],
+                code_version="2",
+            )
+            for table in _CATALOGUE
+        ],
         check_specs=[
             dg.AssetCheckSpec(
                 RECORDINGS_FILE_CHECK,
@@ -126,45 +166,40 @@ def build_catalogue_assets(*, recordings_file: Path, markets: Mapping[str, str])
     def catalogue(warehouse: Warehouse):
         warehouse.begin()
         overrides = read_overrides(recordings_file)
-        with progress.stage("clean: read"), warehouse.transaction() as transaction:
-            tables = _catalogue(transaction, overrides.rows)
-        for table, rows in tables.items():
-            yield dg.Output(rows, output_name=table.layout.table)
-        yield dg.AssetCheckResult(
+        with warehouse.transaction() as transaction:
+            with progress.stage("clean: read"):
+                tables = _catalogue(transaction, overrides.rows)
+            written = _replace(transaction, tables)
+        check = dg.AssetCheckResult(
             asset_key=asset_key(clean.RecordingTracks),
             check_name=RECORDINGS_FILE_CHECK,
             passed=not overrides.faults,
             severity=dg.AssetCheckSeverity.WARN,
             metadata={"tracks": overrides.rows.height, "faults": "\n".join(overrides.faults)},
         )
+        for table, rows in written.items():
+            yield _materialized(table, rows, *([check] if table is clean.RecordingTracks else []))
 
     @dg.multi_asset(
         name="rankings",
-        outs=_outs(*_RANKINGS),
-        ins={"features": columns_of(clean.TrackFeatures, ["track_id", "tempo", "mode"])},
-        deps=_keys(
-            raw_api.TopArtists,
-            raw_api.TopTracks,
-            raw_api.ArtistAlbums,
-            raw_api.ArtistTopTracks,
-            raw_api.Tracks,
-            raw_api.Albums,
-        ),
+        specs=[
+            table_spec(clean.TopArtists, deps=[raw_api.TopArtists]),
+            table_spec(clean.TopTracks, deps=[raw_api.TopTracks]),
+            table_spec(clean.ArtistTopAlbums, deps=[raw_api.TopArtists, raw_api.ArtistAlbums, raw_api.Albums]),
+            table_spec(
+                clean.ArtistTopTracks,
+                deps=[raw_api.TopArtists, raw_api.ArtistTopTracks, raw_api.Tracks, clean.TrackFeatures],
+            ),
+        ],
     )
-    def rankings(warehouse: Warehouse, features: pl.LazyFrame):
+    def rankings(warehouse: Warehouse):
+        warehouse.begin()
         with warehouse.transaction() as transaction:
-            top_artists = transaction.read(raw_api.TopArtists).lazy()
-            top_tracks = transaction.read(raw_api.TopTracks).lazy()
-            albums_of_artists = transaction.read(raw_api.ArtistAlbums).lazy()
-            tracks_of_artists = transaction.read(raw_api.ArtistTopTracks).lazy()
-            albums = read_told(transaction, named_in=raw_api.ArtistAlbums).albums.lazy()
-            tracks = read_told(transaction, named_in=raw_api.ArtistTopTracks).tracks.lazy()
-        return (
-            ranking_transforms.top_artists(top_artists),
-            ranking_transforms.top_tracks(top_tracks),
-            ranking_transforms.artist_top_albums(top_artists, albums_of_artists, albums),
-            ranking_transforms.artist_top_tracks(top_artists, tracks_of_artists, tracks, features, markets),
-        )
+            with progress.stage("clean: read"):
+                tables = _rankings(transaction, markets)
+            written = _replace(transaction, tables)
+        for table, rows in written.items():
+            yield _materialized(table, rows)
 
     @table_asset(clean.SavedTracks, ins=_ins_of(raw.LibraryItems), deps=_keys(raw_api.SavedTracks), code_version="2")
     def saved_tracks(
@@ -175,7 +210,9 @@ def build_catalogue_assets(*, recordings_file: Path, markets: Mapping[str, str])
 
     @dg.multi_asset(
         name="playlists",
-        outs=_outs(clean.Playlists, clean.PlaylistItems, code_version="2"),
+        outs={
+            table.layout.table: table_out(table, code_version="2") for table in (clean.Playlists, clean.PlaylistItems)
+        },
         ins=_ins_of(raw.LibraryPlaylistItems),
         deps=_keys(raw_api.Playlists, raw_api.PlaylistItems),
     )
