@@ -203,8 +203,9 @@ def _loaded(text: str) -> Any:
 def _conformed(value: Any, dtype: pl.DataType) -> Any:
     """The parts of a JSON value that are of the declared kind."""
     if isinstance(dtype, pl.Struct):
-        told = value if isinstance(value, dict) else {}
-        return {field.name: _conformed(told.get(field.name), field.dtype) for field in dtype.fields}
+        if not isinstance(value, dict):
+            return None
+        return {field.name: _conformed(value.get(field.name), field.dtype) for field in dtype.fields}
     if isinstance(dtype, pl.List):
         return [_conformed(each, dtype.inner) for each in value] if isinstance(value, list) else None
     if dtype == pl.Int64:
