@@ -81,8 +81,8 @@ def favourites(top: pl.LazyFrame) -> pl.LazyFrame:
 def artist_top_albums(top: pl.LazyFrame, albums: pl.LazyFrame, told: pl.LazyFrame) -> pl.LazyFrame:
     """clean.artist_top_albums: the first five of type album in Spotify's order, one for each title.
 
-    An artist may have been asked for with several groups and markets: the list that was asked for albums alone counts,
-    else one that holds them among others; of equals the newest.
+    An artist may have been asked for with several groups (none means all) and markets: the list that was asked for
+    albums alone counts, else one that holds them among others; of equals the newest.
 
     Args:
         top: raw.top_artists.
@@ -90,7 +90,7 @@ def artist_top_albums(top: pl.LazyFrame, albums: pl.LazyFrame, told: pl.LazyFram
         told: Result of `objects.albums`.
     """
     lists = (
-        albums.filter(pl.col("album_groups").str.split(",").list.contains("album"))
+        albums.filter((pl.col("album_groups") == "") | pl.col("album_groups").str.split(",").list.contains("album"))
         .group_by("artist_id", "album_groups", "market")
         .agg(pl.col("fetched_at").max())
         .sort(

@@ -54,9 +54,3 @@ def test_a_track_that_no_source_knows_has_no_row():
 def test_a_source_that_does_not_know_the_track_leaves_it_to_the_next():
     (row,) = _features({"source": "own", "is_known": False}, {"source": "reccobeats"})
     assert row["source"] == "reccobeats"
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.1, 57.0, float("nan")])
-def test_a_value_outside_its_scale_is_no_value(value):
-    (row,) = _features({"source": "own", "energy": value, "loudness": -60.5})
-    assert (row["energy"], row["loudness"]) == (None, -60.5)

@@ -161,6 +161,11 @@ def test_the_list_of_albums_alone_counts_before_a_newer_one_with_singles():
     assert frame["album_name"].to_list() == ["x"]
 
 
+@pytest.mark.parametrize(("groups", "albums"), [("", ["x"]), ("single,album", ["x"]), ("single", [])])
+def test_a_list_of_several_groups_does_where_there_is_no_other(groups, albums):
+    assert _top_albums(_ranking("a"), _list("a", "x", groups=groups), _album("x"))["album_name"].to_list() == albums
+
+
 def test_of_several_markets_the_list_told_last_counts():
     lists = [*_list("a", "x", market="US"), *_list("a", "y", market="DE", day=3)]
     assert _top_albums(_ranking("a"), lists, *(_album(name) for name in "xy"))["album_name"].to_list() == ["y"]
