@@ -244,5 +244,4 @@ def artist_genres(told: Told, of_others: pl.LazyFrame, known_artists: pl.LazyFra
             "artist_key", "genre", "source", "is_other", -pl.col("votes"), "artist_id", "artist_name", nulls_last=True
         )
         .unique(["artist_key", "genre", "source"], keep="first", maintain_order=True)
-        .drop("known_id", "is_other")
     )

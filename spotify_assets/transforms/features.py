@@ -24,5 +24,4 @@ def track_features(rows: pl.LazyFrame) -> pl.LazyFrame:
         .sort("track_id", preference, "source")
         .unique("track_id", keep="first", maintain_order=True)
         .with_columns(track_uri=track_uri(pl.col("track_id")))
-        .drop("is_known", "isrc")
     )

@@ -55,7 +55,6 @@ def _moved(rankings: pl.LazyFrame, identity: pl.Expr) -> pl.LazyFrame:
             movement=pl.col("previous_rank") - pl.col("rank"),
             is_new=pl.when(pl.col("previous_on").is_not_null()).then(pl.col("previous_rank").is_null()),
         )
-        .drop("previous_on", "identity")
     )
 
 
@@ -151,7 +150,6 @@ def artist_top_tracks(
             duration_text=_minutes_and_seconds(pl.col("duration_ms")),
             mode_name=pl.col("mode").replace_strict({1: "Major", 0: "Minor"}, default=None, return_dtype=pl.String),
         )
-        .drop("mode")
     )
 
 

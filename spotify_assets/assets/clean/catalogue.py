@@ -66,7 +66,7 @@ def _catalogue(transaction: Transaction, overrides: pl.DataFrame) -> dict[type[T
         clean.ArtistGenres: catalogue_transforms.artist_genres(told, genres, artists),
         clean.TrackFeatures: feature_transforms.track_features(features),
         clean.Recordings: recording_transforms.recordings(held),
-        clean.RecordingTracks: held.select(clean.RecordingTracks.column_names()),
+        clean.RecordingTracks: held,
     }
 
 
@@ -116,12 +116,15 @@ def rebuild_shared_tables(transaction: Transaction, paths: HomePaths) -> None:
 
 
 def _replace(transaction: Transaction, tables: Mapping[type[Table], pl.LazyFrame]) -> dict[type[Table], int]:
-    """Let frames be whole tables; returns their rows.
+    """Let the declared columns of frames be whole tables; returns their rows.
 
     All in the caller's transaction: one of its own for each of a dozen tables took as long as the tables did.
     """
     with progress.stage("clean: write"):
-        return {table: transaction.replace(table, rows.collect()) for table, rows in tables.items()}
+        return {
+            table: transaction.replace(table, rows.select(table.column_names()).collect())
+            for table, rows in tables.items()
+        }
 
 
 def _materialized(table: type[Table], rows: int, *checks: dg.AssetCheckResult) -> dg.MaterializeResult:
