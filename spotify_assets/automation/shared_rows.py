@@ -32,7 +32,7 @@ _ARTIST_NAMES: dict[type[Table], str] = {
 }
 _NOT_OF_CATALOGUE = "listener <> '' AND (endpoint LIKE '/me%' OR endpoint LIKE '/playlists/%')"
 
-SHARED_TABLES: frozenset[str] = frozenset(
+TABLES: frozenset[str] = frozenset(
     table.qualified_name()
     for table in (
         raw_api.Tracks,
@@ -52,7 +52,7 @@ SHARED_TABLES: frozenset[str] = frozenset(
 
 
 def conditions(stored: Collection[str]) -> dict[str, str]:
-    """A condition in SQL for each of SHARED_TABLES: true for rows that nobody but `$listener` has named.
+    """A condition in SQL for each of TABLES: true for rows that nobody but `$listener` has named.
 
     Responses about the catalogue stay when every id that they were asked with is named by others. Searches go: they
     were asked with a name. `raw.api_quota` tells of no track.
