@@ -115,6 +115,11 @@ class Household:
         ]
 
     @property
+    def markets(self) -> dict[str, str]:
+        """Market by listener, of those who have one."""
+        return {each.name: each.market for each in self.listeners if each.market}
+
+    @property
     def _default_zones(self) -> DatedZones:
         return ((None, self.default_zone),)
 

@@ -337,6 +337,7 @@ class HomePaths:
     listeners.toml          the household, where there is one
     credentials.toml        the Spotify app, for its owner's eyes alone
     tokens/{listener}.json  sign-ins, likewise
+    recordings.csv          which tracks are one recording, where the listener knows better
     dagster/                the Dagster instance: dagster.yaml, runs and events
     .warehouse/             the pipeline's own DuckDB file and its lock
     .snapshots/{sequence}/  published files
@@ -387,6 +388,10 @@ class HomePaths:
     @property
     def own_genres_files(self) -> tuple[Path, ...]:
         return tuple(self.home / f"genres.{ending}" for ending in ("csv", "parquet"))
+
+    @property
+    def recordings_file(self) -> Path:
+        return self.home / "recordings.csv"
 
     @property
     def logs_folder(self) -> Path:

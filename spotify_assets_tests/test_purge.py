@@ -24,8 +24,9 @@ import pytest
 
 from spotify_assets.automation.purging import PurgeRefused
 from spotify_assets.commands import import_paths, plan_purge, purge_listener
-from spotify_assets.lakehouse import scan_table
-from spotify_assets.schemas import tables
+from spotify_assets.definitions import build_warehouse
+from spotify_assets.lakehouse import run_session, scan_table
+from spotify_assets.schemas import Table, raw_api, tables
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.spotify.credentials import Credentials, keep_credentials
 from spotify_assets.spotify.token_folder import TokenFolder
@@ -79,6 +80,46 @@ def sign_in_on_paper(home: Path, listener: str) -> None:
     keep_credentials(HomePaths(home), Credentials("0123456789abcdef0123456789abcdef"))
 
 
+def tell_by_api(settings: Settings, word: str) -> None:
+    """Rows as the Web API tells them about a listener and, without a listener, about what that one played."""
+    at = {"fetched_at": FIRST_DAY, "told_at": FIRST_DAY}
+    ids = {kind: f"{word}{kind}".ljust(22, "0") for kind in ("Track", "Album", "Artist")}
+    artist = {"id": ids["Artist"], "name": f"{word} Artist"}
+    track = {"name": f"{word} Track", "artists": [artist], "album": {"id": ids["Album"], "name": f"{word} Disc"}}
+
+    def telling(kind: str, told: dict) -> dict:
+        about = {"object_hash": 1, "endpoint": "/tracks/{id}", "is_simplified": False, "object": json.dumps(told)}
+        return at | about | {f"{kind.lower()}_id": ids[kind]}
+
+    played = {"listener": word, "track_id": ids["Track"], "artist_name": artist["name"], "item": json.dumps(track)}
+    asked = {"endpoint": "/tracks/{id}", "params": json.dumps({"id": ids["Track"]}), "body": json.dumps(track)}
+    ranked = {"listener": word, "time_range": "short_term", "rank": 1, "artist_id": ids["Artist"]}
+    listed = {"artist_id": ids["Artist"], "position": 1, "market": "US", "is_from_search": False}
+    number = len(word) + ord(word[0])
+    rows: dict[type[Table], dict] = {
+        raw_api.RecentlyPlayed: played | {"played_at": FIRST_DAY, "item_hash": 1, "row_id": 1, "response_id": 1},
+        raw_api.Tracks: telling("Track", track),
+        raw_api.Albums: telling("Album", {"name": f"{word} Disc"}),
+        raw_api.Artists: telling("Artist", artist),
+        raw_api.MissingObjects: {"kind": "track", "object_id": ids["Track"], "status": 404},
+        raw_api.AudioFeatures: {"track_id": ids["Track"], "source": "own", "is_known": True},
+        raw_api.Genres: {"source": "own", "artist_name": artist["name"], "genre": f"{word} pop"},
+        raw_api.ApiResponses: asked | {"response_id": number, "listener": "", "status": 200},
+        raw_api.TopArtists: ranked | {"fetched_on": FIRST_DAY.date(), "artist_name": artist["name"]},
+        raw_api.ArtistAlbums: listed | {"album_groups": "album", "album_id": ids["Album"]},
+        raw_api.ArtistTopTracks: listed | {"track_id": ids["Track"]},
+        raw_api.ApiQuota: {"bucket": f"b{number}", "asked_on": FIRST_DAY.date(), "requests": 1, "daily_budget": 2},
+    }
+    warehouse = build_warehouse(settings)
+    with run_session(warehouse, purpose="a test") as session:
+        session.begin()
+        with warehouse.transaction() as transaction:
+            for table, told in rows.items():
+                schema = table.polars_schema()
+                row = dict.fromkeys(schema) | {name: value for name, value in (at | told).items() if name in schema}
+                transaction.append(table, pl.DataFrame([row], schema=schema))
+
+
 @pytest.fixture(scope="module")
 def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home of two listeners, with everything in it that may tell of one. To be copied, not changed."""
@@ -86,6 +127,7 @@ def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = folder / "home"
     for listener, shift in ((OTHER, 0), (NAME, 7)):
         settings = settings_of(home, listener=listener, timezone="UTC")
+        tell_by_api(settings, listener)
         export = history(settings.paths.inbox_folder(listener) / f"{listener}-{shift}.zip", listener, 40, shift)
         finished = import_paths(settings, [export])
         assert finished.outcome.is_success, finished.failure
@@ -148,11 +190,18 @@ def places_that_tell(home: Path, word: str) -> set[str]:
 
 def rows_of_others(home: Path) -> dict[str, list]:
     rows = {}
+    stored = stored_tables(home)
     for table in tables():
-        if table.layout.schema in ("raw", "clean", "daily") and "listener" in table.column_names():
+        if table.qualified_name() in stored and "listener" in table.column_names():
             frame = scan_table(home, table.qualified_name()).filter(pl.col("listener") == OTHER).collect()
             rows[table.qualified_name()] = sorted(frame.rows(), key=repr)
     return rows
+
+
+def stored_tables(home: Path) -> set[str]:
+    with duckdb.connect(str(home / "lakehouse.duckdb"), read_only=True) as connection:
+        names = connection.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
+    return {name for (name,) in names if name.startswith(("raw.", "clean.", "daily."))}
 
 
 def purge_by_command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -182,8 +231,11 @@ def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(ho
     assert rows_of_others(home) == before
     assert f'name = "{OTHER}"' in (home / "listeners.toml").read_text()
     alone = settings_of(tmp_path / "alone", listener=OTHER, timezone="UTC")
+    tell_by_api(alone, OTHER)
     import_paths(alone, [home / "inbox" / OTHER / f"{OTHER}-0.zip"])
-    for name in ("clean.tracks", "clean.albums", "clean.artists", "clean.calendar", "daily.artists"):
+    shared = stored_tables(home) - before.keys() - {"raw.told_rows"}
+    assert {"raw.tracks", "raw.genres", "clean.tracks", "clean.recordings", "clean.calendar"} <= shared
+    for name in (*sorted(shared - {"raw.api_quota"}), "raw.api_responses", "daily.artists"):
         expected = scan_table(alone.home, name).collect()
         assert scan_table(home, name).collect().sort(pl.all()).equals(expected.sort(pl.all())), name
     assert_usable(home)
@@ -257,6 +309,7 @@ def plan_rows(home: Path) -> dict[str, int]:
 
 
 def test_every_table_without_a_listener_has_a_rule() -> None:
+    from spotify_assets.automation import shared_rows
     from spotify_assets.automation.purging import RULES
 
     without = {
@@ -266,7 +319,7 @@ def test_every_table_without_a_listener_has_a_rule() -> None:
         and table.layout.schema != "meta"
         and "listener" not in table.column_names()
     }
-    assert without == RULES.rebuilt | RULES.linked.keys()
+    assert without <= RULES.rebuilt | RULES.linked.keys() | shared_rows.TABLES
 
 
 def purge_in_a_process(home: Path, working) -> None:

@@ -86,6 +86,7 @@ def table_asset(
     ins: Mapping[str, dg.AssetIn] | None = None,
     partitions_def: dg.PartitionsDefinition | None = None,
     code_version: str = "1",
+    deps: Sequence[dg.AssetKey] = (),
     check_specs: Sequence[dg.AssetCheckSpec] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Decorate a function that returns the rows of `table` as a Polars frame.
@@ -95,6 +96,7 @@ def table_asset(
         ins: Inputs by parameter name, see `columns_of`.
         partitions_def: Daily partitions for a table by day; a range of days is built in one run.
         code_version: Raise it when the code gives other rows: every day of a daily table becomes stale.
+        deps: Assets that the function reads itself.
         check_specs: Checks that the function reports.
     """
 
@@ -106,6 +108,7 @@ def table_asset(
                 function,
                 key=asset_key(table),
                 ins=ins,
+                deps=list(deps),
                 description=table.table_description(),
                 group_name=table.layout.schema,
                 kinds={"duckdb", "parquet", "polars"},

@@ -1,7 +1,8 @@
 """Removing a person from a home: every place that may tell of a listener, one after the other.
 
-A place of its own for whatever comes to know listeners: a table without a column `listener` is named in `RULES`, a
-file or folder in `_files_of`. Every step may be repeated; a purge that was killed is finished by starting it again.
+A place of its own for whatever comes to know listeners: a table without a column `listener` is named in `RULES` or
+`shared_rows`, a file or folder in `_files_of`. Every step may be repeated; a purge that was killed is finished by
+starting it again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import yaml
 
 from spotify_assets import progress
 from spotify_assets.assets.clean import SHARED_TABLES, rebuild_shared_tables
+from spotify_assets.automation import shared_rows
 from spotify_assets.automation.dagster_history import DagsterHistory
 from spotify_assets.lakehouse import LakehouseError, Warehouse, remove_leftovers, run_session
 from spotify_assets.lakehouse.purging import (
@@ -36,10 +38,11 @@ from spotify_assets.state import State
 
 RULES = TableRules(
     linked={raw.ToldRows.qualified_name(): "file_id IN (SELECT file_id FROM raw.imports WHERE listener = $listener)"},
+    shared=shared_rows.conditions,
     rebuilt=frozenset(table.qualified_name() for table in SHARED_TABLES),
     rebuild=rebuild_shared_tables,
 )
-"""What becomes of tables that have no column `listener`."""
+"""What becomes of tables that have no column `listener`, and of rows in which it is empty."""
 
 _UNFINISHED = "purge in progress"
 

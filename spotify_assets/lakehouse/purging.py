@@ -8,7 +8,7 @@ next one.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from spotify_assets.lakehouse.transaction import Transaction, next_sequence
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas import tables
 from spotify_assets.schemas.meta import Changes
+from spotify_assets.settings import HomePaths
 
 Log = Callable[[str], None]
 
@@ -29,17 +30,20 @@ _LISTENER = "listener"
 
 @dataclass(frozen=True)
 class TableRules:
-    """What happens to tables that have no column `listener`.
+    """What happens to tables that have no column `listener`, or rows in which it is empty.
 
     Attributes:
         linked: `schema.table` -> condition in SQL that is true for rows of the listener, whose name is `$listener`.
+        shared: Given the stored tables, `schema.table` -> condition in SQL that is true for rows which are nobody's own
+            and go with the listener.
         rebuilt: Tables that `rebuild` makes anew from the rows that stay.
-        rebuild: Writes them, in a transaction that sees only the rows that stay.
+        rebuild: Writes them, in a transaction that sees only the rows that stay, for the home of these paths.
     """
 
     linked: Mapping[str, str]
+    shared: Callable[[Collection[str]], Mapping[str, str]]
     rebuilt: frozenset[str]
-    rebuild: Callable[[Transaction], None]
+    rebuild: Callable[[Transaction, HomePaths], None]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ def _census(connection: duckdb.DuckDBPyConnection, database: str, listener: str,
         condition = _condition(connection, database, schema, table, listener, rules)
         if condition is None:
             continue
+        is_nobodys = "false" if f"{schema}.{table}" in rules.linked else f"coalesce({_LISTENER} = '', false)"
         mine, others = connection.execute(
-            f"SELECT count(*) FILTER (WHERE {condition}), count(*) FILTER (WHERE NOT {condition}) "
+            f"SELECT count(*) FILTER (WHERE {condition}), count(*) FILTER (WHERE NOT {condition} AND NOT {is_nobodys}) "
             f"FROM {quoted(schema)}.{quoted(table)}"
         ).fetchall()[0]
         has_others |= others > 0
@@ -82,13 +87,17 @@ def _condition(
     """What is true for the listener's rows of a table; None for tables that belong to nobody."""
     name = f"{schema}.{table}"
     if name in rules.linked:
-        return f"coalesce({rules.linked[name].replace('$listener', literal(listener))}, false)"
+        return _of_listener(rules.linked[name], listener)
     has_listener = connection.execute(
         "SELECT count(*) FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? AND table_name = ? "
         "AND column_name = ?",
         [database, schema, table, _LISTENER],
     ).fetchall()[0][0]
     return f"coalesce({_LISTENER} = {literal(listener)}, false)" if has_listener else None
+
+
+def _of_listener(condition: str, listener: str) -> str:
+    return f"coalesce({condition.replace('$listener', literal(listener))}, false)"
 
 
 def rewrite_without(warehouse: Warehouse, listener: str, rules: TableRules, log: Log) -> list[str]:
@@ -106,10 +115,14 @@ def rewrite_without(warehouse: Warehouse, listener: str, rules: TableRules, log:
             connection.execute(f"COPY FROM DATABASE {compaction.OLD} TO {compaction.NEW} (SCHEMA)").fetchall()
             connection.execute(f"USE {compaction.OLD}").fetchall()
             sequence = next_sequence(connection)
-            before = _census(connection, compaction.OLD, listener, rules).rows
-            for schema, table in compaction.stored_tables(connection, compaction.OLD):
+            stored = compaction.stored_tables(connection, compaction.OLD)
+            shared = rules.shared({f"{schema}.{table}" for schema, table in stored})
+            for schema, table in stored:
                 name = f"{schema}.{table}"
-                condition = _condition(connection, compaction.OLD, schema, table, listener, rules)
+                if name in shared:
+                    condition = _of_listener(shared[name], listener)
+                else:
+                    condition = _condition(connection, compaction.OLD, schema, table, listener, rules)
                 if condition is None:
                     # What changed and what is published is told anew below, and when the file is published.
                     if name not in rules.rebuilt and schema != Changes.layout.schema:
@@ -120,7 +133,7 @@ def rewrite_without(warehouse: Warehouse, listener: str, rules: TableRules, log:
                     f"INSERT INTO {compaction.NEW}.{quoted_name} SELECT * FROM {compaction.OLD}.{quoted_name} "
                     f"WHERE NOT {condition}"
                 ).fetchall()
-                _refuse_wrong_copy(connection, quoted_name, before.get(name, 0))
+                _refuse_wrong_copy(connection, quoted_name, condition)
             connection.execute(f"USE {compaction.NEW}").fetchall()
             _rebuild(connection, warehouse, rules, sequence)
     except duckdb.Error as error:
@@ -131,10 +144,11 @@ def rewrite_without(warehouse: Warehouse, listener: str, rules: TableRules, log:
     return emptied
 
 
-def _refuse_wrong_copy(connection: duckdb.DuckDBPyConnection, name: str, removed: int) -> None:
-    old, new = connection.execute(
-        f"SELECT (SELECT count(*) FROM {compaction.OLD}.{name}), (SELECT count(*) FROM {compaction.NEW}.{name})"
-    ).fetchall()[0]
+def _refuse_wrong_copy(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
+    (old, removed), (new, _) = (
+        connection.execute(f"SELECT count(*), count(*) FILTER (WHERE {given}) FROM {database}.{name}").fetchall()[0]
+        for database, given in ((compaction.OLD, condition), (compaction.NEW, "false"))
+    )
     if new != old - removed:
         raise WriteFailed(f"{name} would have {new:,} rows instead of {old - removed:,}; the warehouse is as it was")
 
@@ -143,7 +157,7 @@ def _rebuild(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, rules:
     stored = {f"{schema}.{table}" for schema, table in compaction.stored_tables(connection, compaction.NEW)}
     connection.begin()
     transaction = Transaction(connection, warehouse.days_table, warehouse.code_versions)
-    rules.rebuild(transaction)
+    rules.rebuild(transaction, warehouse.paths)
     for table in tables():
         # A row less in a month is no row in the mirror's list of changes: every file is compared anew.
         if table.qualified_name() in stored and table.layout.schema != Changes.layout.schema:

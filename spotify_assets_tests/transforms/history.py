@@ -15,10 +15,11 @@ from typing import Any
 import polars as pl
 
 from spotify_assets.schemas import clean, daily, raw
-from spotify_assets.transforms import calendar, catalogue, plays, streaming_history
+from spotify_assets.transforms import calendar, catalogue, objects, plays, streaming_history
 from spotify_assets.transforms import daily as daily_transforms
 from spotify_assets.transforms.hashing import text_hash
 from spotify_assets.transforms.zones import DatedZones
+from spotify_assets_tests.transforms.telling import told_objects
 
 Row = dict[str, Any]
 
@@ -248,8 +249,9 @@ class Lakehouse:
             for table, result in zip(frames, results, strict=True)
         }
 
-    def catalogue(self) -> dict[str, pl.DataFrame]:
-        """clean.tracks, albums, artists and calendar."""
+    def catalogue(self, told: objects.Told | None = None) -> dict[str, pl.DataFrame]:
+        """clean.tracks, albums, artists and calendar, with what Spotify tells."""
+        told = told or told_objects()
         spelled = (
             self.plays.lazy()
             .filter(pl.col("content_type") == "track")
@@ -263,9 +265,9 @@ class Lakehouse:
             )
         )
         frames = {
-            clean.Tracks: catalogue.tracks(spelled),
-            clean.Albums: catalogue.albums(spelled),
-            clean.Artists: catalogue.artists(spelled),
+            clean.Tracks: catalogue.tracks(spelled, told),
+            clean.Albums: catalogue.albums(spelled, told),
+            clean.Artists: catalogue.artists(spelled, told),
             clean.Calendar: calendar.calendar(self.days.lazy()),
         }
         return {
