@@ -80,7 +80,11 @@ def build_definitions(
             build_export_assets(
                 listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
             ),
-            build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
+            build_plays_asset(
+                household=household,
+                session_gap_minutes=settings.session_gap_minutes,
+                outage_minutes=settings.outage_minutes,
+            ),
             *build_catalogue_assets(),
             *build_daily_assets(partitions),
             *extra_assets,

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     session_gap_minutes: int = Field(
         default=30, ge=1, le=24 * 60, description="Silence after which a new listening session begins."
     )
+    outage_minutes: int = Field(
+        default=120,
+        ge=1,
+        description="Time without a successful look at the last plays after which daily.completeness tells an outage.",
+    )
     warehouse_memory_limit: str = Field(
         default="200MB", description="Memory that DuckDB may use before it spills to the home folder."
     )

@@ -52,6 +52,7 @@ class Home:
                 transaction,
                 zones_of=self.zones.__getitem__,
                 session_gap_minutes=self.session_gap_minutes,
+                outage_minutes=120,
                 now=self.now,
                 rows_per_stretch=self.rows_per_stretch,
             )
