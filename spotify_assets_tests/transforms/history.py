@@ -239,6 +239,7 @@ class Lakehouse:
 
     Attributes:
         zones: Time zone of each listener, or dated zones; any other has the zone of "".
+        facts: What track objects tell (`api_plays.TELLINGS`).
         today: The date up to which days are made, of each listener or of all.
     """
 
@@ -250,7 +251,7 @@ class Lakehouse:
     imports: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=raw.Imports.polars_schema()))
     api: pl.DataFrame = field(default_factory=lambda: api_frame([]))
     polls: pl.DataFrame = field(default_factory=lambda: polls_frame([]))
-    facts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=api_plays.FACTS))
+    facts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=api_plays.TELLINGS))
     plays: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.Plays.polars_schema()))
     sources: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.PlaySources.polars_schema()))
     days: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.Days.polars_schema()))
@@ -290,13 +291,8 @@ class Lakehouse:
 
     def known_facts(self) -> pl.DataFrame:
         """What is known of tracks, from the plays themselves and `facts`."""
-        of_plays = self.api.sort("fetched_at", "row_id").select(
-            "track_id",
-            isrc=api_plays.recording(pl.col("isrc")),
-            duration_ms=api_plays.sane_length_ms("duration_ms"),
-        )
-        told = pl.concat([of_plays, self.facts]).filter(pl.col("track_id").is_not_null())
-        return told.group_by("track_id").agg(pl.col("isrc", "duration_ms").drop_nulls().last())
+        tellings = pl.concat([self.api.select(list(api_plays.TELLINGS)), self.facts])
+        return api_plays.facts(tellings.lazy()).collect()
 
     def coverage(self) -> pl.DataFrame:
         """clean.coverage."""
