@@ -12,11 +12,20 @@ from polars.testing import assert_frame_equal
 
 from spotify_assets.assets.clean.deciding import Unbalanced, Update, update_plays
 from spotify_assets.lakehouse import Warehouse, run_session
-from spotify_assets.schemas import clean, meta, raw
+from spotify_assets.schemas import clean, meta, raw, raw_api
 from spotify_assets.transforms import plays as transforms
 from spotify_assets.transforms.zones import DatedZones, local_date
-from spotify_assets_tests.transforms.history import Lakehouse, Row, at, track, uri, without_uri
-from spotify_assets_tests.transforms.long_histories import LISTENERS, ZONES, told_rows
+from spotify_assets_tests.transforms.history import Lakehouse, Row, at, polls_frame, track, uri, without_uri
+from spotify_assets_tests.transforms.long_histories import (
+    LISTENERS,
+    ZONES,
+    Heard,
+    heard,
+    learned,
+    tellings,
+    told_rows,
+    track_objects,
+)
 
 
 class Home:
@@ -28,6 +37,8 @@ class Home:
         self.zones: dict[str, DatedZones] = dict.fromkeys(LISTENERS, ZONES[0])
         self.session_gap_minutes = 30
         self.now = at(days=130)
+        self.imports = 0
+        self.tellings = tellings([])
         self.days = Lakehouse().days
 
     @property
@@ -41,6 +52,30 @@ class Home:
         with self.warehouse.transaction() as transaction:
             new = lakehouse.history.join(self.history, on="row_id", how="anti")
             transaction.append(raw.StreamingHistory, new)
+            self.imports += 1
+            transaction.append(
+                raw.Imports, lakehouse.imports.with_columns(import_id=pl.lit(self.imports, dtype=pl.Int64))
+            )
+
+    def hear(self, heard: Heard, listener: str = "Ann") -> None:
+        """Store what the Web API told."""
+        lakehouse = Lakehouse(api=self.warehouse.read(raw_api.RecentlyPlayed))
+        before = lakehouse.api
+        lakehouse.hear(heard.plays, listener=listener)
+        with self.warehouse.transaction() as transaction:
+            transaction.append(raw_api.RecentlyPlayed, lakehouse.api.join(before, on="row_id", how="anti"))
+            transaction.append(raw_api.Polls, polls_frame(heard.polls, listener=listener))
+
+    def learn(self, told: list[tuple]) -> None:
+        """Store what track objects tell."""
+        with self.warehouse.transaction() as transaction:
+            transaction.append(raw_api.Tracks, track_objects(told))
+        self.tellings = pl.concat([self.tellings, tellings(told)])
+
+    def forget_import(self, import_id: int) -> None:
+        """As if an export had never been told of, but for its rows."""
+        with self.warehouse.transaction() as transaction:
+            transaction.delete_rows(raw.Imports, pl.DataFrame({"import_id": [import_id]}))
 
     def forget(self, row_ids: list[int]) -> None:
         with self.warehouse.transaction() as transaction:
@@ -66,9 +101,18 @@ class Home:
             session_gap_minutes=self.session_gap_minutes,
             today={listener: local_date(self.now, zones) for listener, zones in self.zones.items()},
             history=history,
+            imports=self.warehouse.read(raw.Imports),
+            api=self.warehouse.read(raw_api.RecentlyPlayed),
+            polls=self.warehouse.read(raw_api.Polls),
+            facts=self.tellings,
         )
         whole.write()
-        expected = {clean.Plays: whole.plays, clean.PlaySources: whole.sources, clean.Days: whole.days}
+        expected = {
+            clean.Plays: whole.plays,
+            clean.PlaySources: whole.sources,
+            clean.Days: whole.days,
+            clean.Coverage: whole.coverage(),
+        }
         for table, rows in expected.items():
             keys = table.primary_key()
             assert_frame_equal(self.warehouse.read(table).sort(keys), rows.sort(keys))
@@ -92,18 +136,29 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def _steps(renames: bool) -> st.SearchStrategy[list[tuple]]:
     imports = st.tuples(st.just("take"), st.sampled_from(LISTENERS), told_rows(renames=renames))
     news = st.tuples(st.just("take"), st.sampled_from(LISTENERS), told_rows(renames=renames, is_late=True))
+    hearing = st.tuples(st.just("hear"), st.sampled_from(LISTENERS), heard())
+    hearing_news = st.tuples(st.just("hear"), st.sampled_from(LISTENERS), heard(is_late=True))
+    learning = st.tuples(st.just("learn"), learned)
     step = st.one_of(
         imports,
         news,
         news,
-        news,
+        hearing,
+        hearing_news,
+        hearing_news,
+        learning,
+        learning,
+        st.tuples(st.just("forget import"), st.integers(0, 9)),
         st.tuples(st.just("forget"), st.randoms(use_true_random=False)),
         st.tuples(st.just("forget"), st.randoms(use_true_random=False)),
         st.tuples(st.just("move"), st.sampled_from(ZONES)),
         st.tuples(st.just("gap"), st.sampled_from((30, 60))),
         st.tuples(st.just("wait"), st.sampled_from((at(days=10), at(days=131), at(days=160)))),
     )
-    return st.tuples(imports, st.lists(step, min_size=2, max_size=4)).map(lambda steps: [steps[0], *steps[1]])
+    first = st.sampled_from(([], [0], [1], [0, 1])).flatmap(
+        lambda chosen: st.tuples(*((imports, hearing)[i] for i in chosen))
+    )
+    return st.tuples(first, st.lists(step, min_size=3, max_size=5)).map(lambda steps: [*steps[0], *steps[1]])
 
 
 @settings(
@@ -124,13 +179,19 @@ def test_plays_brought_up_to_date_equal_plays_decided_at_once(steps, rows_per_st
                 home.update_and_compare()
 
 
-def _live(home: Home, what: str, value, rows: list[Row] | None = None) -> None:
+def _live(home: Home, what: str, value, rows=None) -> None:
     if what == "take":
         home.take(rows, value)
     elif what == "forget" and home.history.height:
         row_ids = home.history["row_id"].sort().to_list()
         latest = row_ids if value.random() < 0.5 else home.history.sort("ts")["row_id"].tail(4).to_list()
         home.forget(value.sample(latest, k=1 + len(latest) // 5))
+    elif what == "hear":
+        home.hear(rows, value)
+    elif what == "learn":
+        home.learn(value)
+    elif what == "forget import" and home.imports:
+        home.forget_import(1 + value % home.imports)
     elif what == "move":
         home.zones["Bob"] = value
     elif what == "gap":
