@@ -92,6 +92,9 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "told_rows",
                 "library_items",
                 "library_playlist_items",
+                "recently_played",
+                "polls",
+                "tracks",
             )
         ),
         *(
@@ -100,6 +103,7 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "plays",
                 "play_sources",
                 "days",
+                "coverage",
                 "tracks",
                 "albums",
                 "artists",
@@ -109,7 +113,10 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "calendar",
             )
         ),
-        *(f"daily/{name}" for name in ("listening", "artists", "albums", "tracks", "hours", "sessions")),
+        *(
+            f"daily/{name}"
+            for name in ("listening", "artists", "albums", "tracks", "hours", "sessions", "completeness")
+        ),
     }
 
 

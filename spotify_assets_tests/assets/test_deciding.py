@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,8 +15,9 @@ from spotify_assets.assets.clean.deciding import Unbalanced, Update, update_play
 from spotify_assets.lakehouse import Warehouse, run_session
 from spotify_assets.schemas import clean, meta, raw, raw_api
 from spotify_assets.transforms import plays as transforms
+from spotify_assets.transforms.stretches import earliest_change, start_for
 from spotify_assets.transforms.zones import DatedZones, local_date
-from spotify_assets_tests.transforms.history import Lakehouse, Row, at, polls_frame, track, uri, without_uri
+from spotify_assets_tests.transforms.history import Lakehouse, Row, api_play, at, polls_frame, track, uri, without_uri
 from spotify_assets_tests.transforms.long_histories import (
     LISTENERS,
     ZONES,
@@ -177,6 +179,47 @@ def test_plays_brought_up_to_date_equal_plays_decided_at_once(steps, rows_per_st
             for step in steps:
                 _live(home, *step)
                 home.update_and_compare()
+
+
+# News of October are decided from this instant on.
+_BEGUN = start_for(earliest_change(datetime(2021, 10, 1, tzinfo=UTC))).ended_from
+_SECONDS = st.integers(-300, 300)
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(
+    st.lists(
+        st.tuples(_SECONDS, st.sampled_from((0, 200_000)), st.sampled_from((None, None, 0, 5))),
+        min_size=2,
+        max_size=6,
+        unique_by=lambda told: told[0],
+    ),
+    st.lists(st.tuples(_SECONDS, st.sampled_from((0, 5))), min_size=2, max_size=6, unique=True),
+)
+def test_deciding_begins_where_no_play_of_the_api_is_parted_from_its_export(told, heard_at):
+    exports = []
+    for seconds, played, days in told:
+        row = track(_BEGUN + timedelta(seconds=seconds), played)
+        if days is not None:
+            begun = int(row["ts"].timestamp()) - played // 1000
+            row |= {"ts": row["ts"] + timedelta(days=days), "offline": True, "offline_timestamp": begun}
+        exports.append(row)
+    heard = [api_play(_BEGUN + timedelta(days=days, seconds=seconds + 0.3)) for seconds, days in heard_at]
+    with TemporaryDirectory() as folder, pl.Config() as config:
+        config.set_engine_affinity("in-memory")
+        home = Home(Path(folder), 1000)
+        with run_session(home.warehouse, purpose="test") as session, home.warehouse.get_connection():
+            session.begin()
+            home.take(exports)
+            home.hear(Heard(heard, []))
+            home.update_and_compare()
+            home.take([track(at(days=110), name="News")])
+            home.update_and_compare()
 
 
 def _live(home: Home, what: str, value, rows=None) -> None:

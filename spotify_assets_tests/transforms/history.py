@@ -396,7 +396,7 @@ class Lakehouse:
             .filter(pl.col("session_started_on").is_between(first, last))
             .select(daily_transforms.SESSION_COLUMNS)
         )
-        days = self.days.lazy().filter(in_days).select("listener", "played_on")
+        days = self.days.lazy().filter(in_days).select("listener", "played_on", *coverage.DAY_EVIDENCE)
         transform = daily_transforms
         frames = {
             daily.Listening: transform.listening(of_days.select(transform.LISTENING_COLUMNS), of_sessions, days),
@@ -405,6 +405,7 @@ class Lakehouse:
             daily.Tracks: transform.tracks(of_days.select(transform.TRACK_COLUMNS)),
             daily.Hours: transform.hours(of_days.select(transform.HOUR_COLUMNS)),
             daily.Sessions: transform.sessions(of_sessions),
+            daily.Completeness: transform.completeness(of_days.select(transform.COMPLETENESS_COLUMNS), days),
         }
         results = pl.collect_all([frame.select(table.column_names()) for table, frame in frames.items()])
         return {

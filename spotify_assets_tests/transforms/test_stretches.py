@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from spotify_assets.transforms import plays
-from spotify_assets.transforms.stretches import Stretches
-from spotify_assets_tests.transforms.history import Lakehouse, Row, at, lakehouse_of, track
+from spotify_assets.transforms import api_plays, plays
+from spotify_assets.transforms.stretches import Stretches, earliest_change
+from spotify_assets_tests.transforms.history import Lakehouse, Row, api_play, at, lakehouse_of, told_poll, track
 from spotify_assets_tests.transforms.long_histories import LISTENERS, ZONES, heard, learned, tellings, told_rows
 
 _ANY = settings(
@@ -67,13 +67,60 @@ def test_a_history_in_stretches_has_the_plays_of_the_whole(exports, heard_by, to
     for listener, (told, polls) in heard_by:
         lakehouse.hear(told, listener=listener)
         lakehouse.poll(polls, listener=listener)
-    cuts = [datetime.combine(at(days=day).date(), time(), UTC) for day in sorted(cut_days)]
+    _assert_same(lakehouse, zones, [datetime.combine(at(days=day).date(), time(), UTC) for day in sorted(cut_days)])
+
+
+def _assert_same(lakehouse: Lakehouse, zones: dict, cuts: list[datetime]) -> None:
     found, found_sources = _in_stretches(lakehouse, zones, cuts)
     _, _, decided, sources = lakehouse.decide()
     assert_frame_equal(found.sort("row_id"), decided.sort("row_id"))
     key = ["source_table", "source_row"]
     assert_frame_equal(found_sources.sort(key), sources.sort(key))
     assert sources.height == lakehouse.history.height + lakehouse.api.height
+
+
+_UNTIL = datetime(2021, 8, 1, tzinfo=UTC)
+_SETTLED = (
+    earliest_change(_UNTIL) - api_plays.FARTHEST,
+    earliest_change(_UNTIL),
+    earliest_change(_UNTIL) - api_plays.LONGEST_TRACK,
+)
+_SECONDS = st.integers(-300, 300)
+_SYNCED_LAST = plays.OFFLINE_SYNC_LIMIT - timedelta(seconds=200)
+
+
+@_ANY
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(_SECONDS, st.sampled_from((-7200, 220))),
+            st.sampled_from((0, 31_000, 200_000)),
+            st.sampled_from((None, timedelta(0), _SYNCED_LAST)),
+        ),
+        min_size=1,
+        max_size=5,
+        unique_by=lambda told: told[0],
+    ),
+    st.lists(st.tuples(_SECONDS, st.sampled_from((200_000, 200_000, 86_000_000))), min_size=1, max_size=5),
+    st.booleans(),
+    st.sampled_from(_SETTLED),
+)
+def test_plays_that_may_be_matched_with_each_other_are_settled_at_once(told, heard_at, has_gaps, settled_before):
+    exports = []
+    for seconds, played, synced_after in told:
+        row = track(settled_before + timedelta(seconds=seconds), played)
+        if synced_after is not None:
+            begun = int(row["ts"].timestamp()) - played // 1000
+            row |= {"ts": row["ts"] + synced_after, "offline": True, "offline_timestamp": begun}
+        exports.append(row)
+    lakehouse = Lakehouse()
+    lakehouse.take([*exports, track(_UNTIL + timedelta(days=40), name="Last")])
+    plays_told = [api_play(settled_before + timedelta(seconds=seconds + 0.3), length) for seconds, length in heard_at]
+    lakehouse.hear(plays_told)
+    if has_gaps:
+        instants = sorted({row["played_at"] for row in plays_told})
+        lakehouse.poll([told_poll(instant + timedelta(minutes=1), instant, instant) for instant in instants])
+    _assert_same(lakehouse, {"me": ZONES[0]}, [_UNTIL, _UNTIL + timedelta(days=10)])
 
 
 def test_a_play_of_the_last_days_is_not_decided_before_a_later_sync_can_tell_of_it() -> None:
