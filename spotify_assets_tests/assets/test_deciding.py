@@ -17,7 +17,17 @@ from spotify_assets.schemas import clean, meta, raw, raw_api
 from spotify_assets.transforms import plays as transforms
 from spotify_assets.transforms.stretches import earliest_change, start_for
 from spotify_assets.transforms.zones import DatedZones, local_date
-from spotify_assets_tests.transforms.history import Lakehouse, Row, api_play, at, polls_frame, track, uri, without_uri
+from spotify_assets_tests.transforms.history import (
+    Lakehouse,
+    Row,
+    api_play,
+    at,
+    polls_frame,
+    told_poll,
+    track,
+    uri,
+    without_uri,
+)
 from spotify_assets_tests.transforms.long_histories import (
     LISTENERS,
     ZONES,
@@ -311,6 +321,87 @@ def test_a_session_over_the_end_of_what_is_kept_changes_the_version_of_the_day_i
     home.update_and_compare()
     home.take([track(at(days=110), 3_600_000)])
     home.update_and_compare()
+
+
+def _plays_of_api(home: Home, *columns: str) -> list[tuple]:
+    return home.warehouse.read(clean.Plays).filter(source="api").sort("ended_at").select(columns).rows()
+
+
+def test_an_export_that_covers_more_tells_that_plays_of_months_ago_are_unverified(home: Home) -> None:
+    home.take([track(at(0), name="First")])
+    home.hear(Heard([api_play(at(days=20), name="Other")], []))
+    home.update_and_compare()
+    assert _plays_of_api(home, "is_unverified") == [(False,)]
+    home.take([track(at(0), name="First"), track(at(days=100), name="Last")])
+    home.update_and_compare()
+    assert _plays_of_api(home, "is_unverified") == [(True,)]
+    home.forget_import(2)
+    home.update_and_compare()
+    assert _plays_of_api(home, "is_unverified") == [(False,)]
+
+
+def test_a_response_taken_in_late_closes_a_gap_of_months_ago(home: Home) -> None:
+    polls = [told_poll(at(1000 * minute), at(minute), at(minute)) for minute in (0, 60)]
+    home.hear(Heard([api_play(at(0), name="A"), api_play(at(60)), api_play(at(days=100))], polls))
+    home.update_and_compare()
+    assert _plays_of_api(home, "ms_played")[1] == (200_000,)
+    home.hear(Heard([], [told_poll(at(5000), at(-60), at(60))]))
+    home.update_and_compare()
+    assert _plays_of_api(home, "ms_played")[1] == (60_000,)
+
+
+def test_a_recording_that_becomes_known_joins_plays_of_months_ago(home: Home) -> None:
+    home.take([track(at(0)), track(at(days=100))])
+    home.hear(Heard([api_play(at(0.5), name="Song (Mono)", track_uri=uri("mono"), isrc="ISRC1")], []))
+    home.update_and_compare()
+    assert _plays_of_api(home, "track_name") == [("Song (Mono)",)]
+    home.learn([(uri("bandsong"), "ISRC1", None, 0)])
+    home.update_and_compare()
+    assert _plays_of_api(home, "track_name") == []
+
+
+def test_a_length_that_becomes_known_is_that_of_plays_of_months_ago(home: Home) -> None:
+    home.hear(Heard([api_play(at(0), None), api_play(at(days=100), name="Other")], []))
+    home.update_and_compare()
+    home.learn([(uri("bandsong"), None, 123_000, 0)])
+    home.update_and_compare()
+    assert _plays_of_api(home, "ms_played") == [(123_000,), (200_000,)]
+
+
+def test_a_new_play_of_the_api_leaves_the_other_months_as_they_were(home: Home) -> None:
+    home.take([track(at(days=day), name=f"Song {day}") for day in range(0, 100, 4)])
+    home.hear(Heard([api_play(at(days=day), name=f"Song {day}") for day in range(0, 120, 4)], []))
+    home.update_and_compare()
+    before = _months(home, "clean.plays")
+    home.hear(Heard([api_play(at(days=121), name="Newest")], []))
+    home.learn([(uri("song"), "ISRC1", None, 0)])
+    home.update_and_compare()
+    after = _months(home, "clean.plays")
+    assert [month for month in after if after[month] != before.get(month)] == ["2021-10"]
+
+
+def test_a_poll_without_news_changes_no_day_but_for_its_completeness(home: Home) -> None:
+    home.hear(Heard([api_play(at(0))], [told_poll(at(60), at(0), at(0))]))
+    home.update_and_compare()
+    before = home.warehouse.read(clean.Days)
+    home.hear(Heard([], [told_poll(at(1900), at(0), at(0))]))
+    home.update_and_compare()
+    after = home.warehouse.read(clean.Days).join(before, on="played_on", suffix="_before")
+    assert after.filter(pl.col("version") != pl.col("version_before")).is_empty()
+    changed = after.filter(pl.col("completeness_version") != pl.col("completeness_version_before"))
+    assert changed["played_on"].to_list() == [at(0).date()]
+
+
+def test_plays_of_a_home_without_the_column_are_not_unverified(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with run_session(home.warehouse, purpose="test"):
+        home.take([track(at(0)), track(at(days=100))])
+        home.update_and_compare()
+        with home.warehouse.transaction() as transaction:
+            transaction.execute("ALTER TABLE clean.plays DROP COLUMN is_unverified")
+    with run_session(home.warehouse, purpose="test"):
+        home.take([track(at(days=101))])
+        home.update_and_compare()
 
 
 def test_plays_that_do_not_balance_are_not_written(home: Home) -> None:
