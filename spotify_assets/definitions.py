@@ -94,7 +94,11 @@ def build_definitions(
             ),
             *build_live_assets(),
             build_responses_asset(household=household, days_kept=settings.api_responses_days),
-            build_plays_asset(household=household, session_gap_minutes=settings.session_gap_minutes),
+            build_plays_asset(
+                household=household,
+                session_gap_minutes=settings.session_gap_minutes,
+                outage_minutes=settings.outage_minutes,
+            ),
             *build_provider_assets(),
             *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
             *build_daily_assets(partitions),

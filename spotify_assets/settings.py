@@ -73,6 +73,11 @@ class Settings(BaseSettings):
         description="Requests a day (UTC) where they are to be others than usual, such as 'artists=500, search=100'; "
         f"usual are {', '.join(f'{bucket}={requests}' for bucket, requests in DAILY_BUDGETS.items())}.",
     )
+    outage_minutes: int = Field(
+        default=120,
+        ge=1,
+        description="Time without a successful look at the last plays after which daily.completeness tells an outage.",
+    )
     warehouse_memory_limit: str = Field(
         default="200MB", description="Memory that DuckDB may use before it spills to the home folder."
     )

@@ -108,7 +108,7 @@ class LivingHome:
 
     def update_plays(self, **import_config: Any) -> dg.ExecuteInProcessResult:
         """Import, and write the plays with their days; all other tables stay as they are."""
-        tables = (*EXPORT_TABLES, clean.Plays, clean.PlaySources, clean.Days)
+        tables = (*EXPORT_TABLES, clean.Plays, clean.PlaySources, clean.Days, clean.Coverage)
         return (
             self.definitions()
             .resolve_job_def(IMPORT_JOB)

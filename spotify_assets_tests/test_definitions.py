@@ -118,6 +118,7 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "plays",
                 "play_sources",
                 "days",
+                "coverage",
                 "tracks",
                 "albums",
                 "artists",
@@ -136,7 +137,10 @@ def test_the_assets_are_these(settings: Settings) -> None:
                 "calendar",
             )
         ),
-        *(f"daily/{name}" for name in ("listening", "artists", "albums", "tracks", "hours", "sessions")),
+        *(
+            f"daily/{name}"
+            for name in ("listening", "artists", "albums", "tracks", "hours", "sessions", "completeness")
+        ),
     }
 
 

@@ -2,7 +2,8 @@
 
 The rule: a day of a daily table is stale when, for a listener, it came into the calendar or left it since the table was
 built; or the rows of clean.plays that were played on it, or belong to a session that began on it, are others; or the
-table's code version is another. No other day is.
+table's code version is another. No other day is. For daily.completeness it is the rows that were played on it alone,
+and polls, gaps, outages and the coverage of the day.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from hypothesis import strategies as st
 
 from spotify_assets.lakehouse import run_session
 from spotify_assets.listeners import parse_zones
-from spotify_assets.schemas import raw
+from spotify_assets.schemas import raw, raw_api
 from spotify_assets.state import State
+from spotify_assets.transforms.coverage import DAY_EVIDENCE
 from spotify_assets.transforms.zones import local_date
 from spotify_assets_tests.living_home import GENERATIONS, Heard, LivingHome, write_export
-from spotify_assets_tests.transforms.history import Lakehouse
+from spotify_assets_tests.transforms.history import Lakehouse, api_play, failed_poll, polls_frame, told_poll
 
 LISTENERS = ("Ann", "Bob")
 ZONES = (
@@ -56,6 +58,7 @@ class Step(NamedTuple):
 
 
 Day = tuple[str, date]
+Told = dict[str, dict[Day, list[tuple]]]
 
 
 class Life:
@@ -67,7 +70,7 @@ class Life:
         self.heard: dict[str, list[Heard]] = {listener: [] for listener in LISTENERS}
         self.folder = folder
         self.exports = 0
-        self.told: dict[Day, list[tuple]] = {}
+        self.told: Told = {}
         self.built_with = dict(self.home.code_versions)
 
     def rebuilt(self) -> Lakehouse:
@@ -78,19 +81,23 @@ class Life:
             session_gap_minutes=self.home.session_gap_minutes,
             today={listener: local_date(self.home.now, of_listener) for listener, of_listener in zones.items()},
             history=self.home.table("raw.streaming_history").select(raw.StreamingHistory.column_names()),
+            imports=self.home.table("raw.imports"),
+            api=self.home.table("raw.recently_played"),
+            polls=self.home.table("raw.polls"),
         )
         lakehouse.write()
         return lakehouse
 
     def stale_by_the_rule(self, lakehouse: Lakehouse) -> set[tuple[str, date]]:
         told = _told_of_days(lakehouse)
-        changed = {key[1] for key in told.keys() | self.told.keys() if told.get(key) != self.told.get(key)}
-        everything = {day for _, day in told}
-        return {
-            (table, day)
-            for table, version in self.home.code_versions.items()
-            for day in (changed if version == self.built_with[table] else changed | everything)
-        }
+        everything = {day for _, day in lakehouse.days.select("listener", "played_on").rows()}
+        stale = set()
+        for table, version in self.home.code_versions.items():
+            now, before = (told_of[_kind(table)] for told_of in (told, self.told or {kind: {} for kind in told}))
+            changed = {key[1] for key in now.keys() | before.keys() if now.get(key) != before.get(key)}
+            changed |= everything if version != self.built_with[table] else set()
+            stale |= {(table, day) for day in changed}
+        return stale
 
     def live(self, step: Step) -> None:
         """Take a step, compare what is stale with the rule, build that, compare all with a full rebuild."""
@@ -127,13 +134,20 @@ def _in_order(frame: pl.DataFrame) -> list[tuple]:
     return frame.sort(frame.columns, nulls_last=True).rows()
 
 
-def _told_of_days(lakehouse: Lakehouse) -> dict[Day, list[tuple]]:
-    """The rows of clean.plays that count for each day of each listener."""
-    told: dict[Day, list[tuple]] = {day: [] for day in lakehouse.days.select("listener", "played_on").rows()}
+def _kind(table: str) -> str:
+    return "completeness" if table == "daily.completeness" else "plays"
+
+
+def _told_of_days(lakehouse: Lakehouse) -> Told:
+    """The rows of clean.plays that count for each day of each listener, and what daily.completeness is made from."""
+    days = lakehouse.days.select("listener", "played_on", pl.struct(DAY_EVIDENCE)).rows()
+    told: dict[Day, list[tuple]] = {(listener, day): [] for listener, day, _ in days}
+    completeness = {(listener, day): [tuple(evidence.values())] for listener, day, evidence in days}
     for play in lakehouse.plays.sort("play_id").iter_rows(named=True):
         for day in {play["played_on"], play["session_started_on"]}:
             told[play["listener"], day].append(tuple(play.values()))
-    return told
+        completeness[play["listener"], play["played_on"]].append(tuple(play.values()))
+    return {"plays": told, "completeness": completeness}
 
 
 @st.composite
@@ -172,6 +186,32 @@ def _import(draw: st.DrawFn) -> Step:
 
 
 @st.composite
+def _poll(draw: st.DrawFn) -> Step:
+    """A look at the last plays, which tells of some of which exports may tell too, or fails."""
+    listener, plays = draw(st.sampled_from(LISTENERS)), draw(_plays())
+    late_seconds, is_full, fails = draw(st.sampled_from((0.3, 45, 300))), draw(st.booleans()), draw(st.booleans())
+
+    def step(life: Life) -> dict[str, Any]:
+        lakehouse = Lakehouse(api=life.home.table("raw.recently_played"))
+        before = lakehouse.api
+        instants = [play.ended_at + timedelta(seconds=late_seconds) for play in plays]
+        told = [
+            api_play(instant, 200_000, name=play.title, artist=play.artist)
+            for instant, play in zip(instants, plays, strict=True)
+        ]
+        polls = [told_poll(max(instants) + timedelta(minutes=10), min(instants), max(instants), is_full=is_full)]
+        if fails:
+            told, polls = [], [failed_poll(max(instants))]
+        lakehouse.hear(told, listener=listener)
+        with life.home.warehouse.transaction() as transaction:
+            transaction.append(raw_api.RecentlyPlayed, lakehouse.api.join(before, on="row_id", how="anti"))
+            transaction.append(raw_api.Polls, polls_frame(polls, listener=listener))
+        return {}
+
+    return Step(f"{listener}'s last plays are {plays}, or are not told: {fails}", step)
+
+
+@st.composite
 def _forget(draw: st.DrawFn) -> Step:
     number = draw(st.integers(0, 5))
 
@@ -205,7 +245,7 @@ def _setting(draw: st.DrawFn) -> Step:
 
 @st.composite
 def _code(draw: st.DrawFn) -> Step:
-    table = draw(st.sampled_from(("daily.listening", "daily.tracks", "daily.sessions")))
+    table = draw(st.sampled_from(("daily.listening", "daily.tracks", "daily.completeness")))
 
     def step(life: Life) -> dict[str, Any]:
         versions = dict(life.home.code_versions)
@@ -216,7 +256,7 @@ def _code(draw: st.DrawFn) -> Step:
 
 
 def _lives(steps: int) -> st.SearchStrategy[list[Step]]:
-    any_step = st.one_of(_import(), _import(), _setting(), _setting(), _forget(), _code())
+    any_step = st.one_of(_import(), _import(), _poll(), _poll(), _setting(), _setting(), _forget(), _code())
     later = st.lists(any_step, min_size=steps - 1, max_size=steps - 1)
     return st.builds(lambda first, others: [first, *others], _import(), later)
 

@@ -1,7 +1,8 @@
 """Which days of which daily table are older than what is known of those days.
 
 A table with a row (listener, day, version) for every day rules; `meta.day_versions` remembers, for each daily table,
-the version and the code that its rows were made from.
+the version and the code that its rows were made from. A daily table that depends on something else than the others has
+a version of its own: a column `{table}_version` of the table that rules.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import duckdb
 import polars as pl
 
 from spotify_assets.arrow import frame_of
-from spotify_assets.lakehouse.definition import Catalog, as_table, bring_up_to_date, literal, sql_name
+from spotify_assets.lakehouse.definition import (
+    Catalog,
+    StoredColumns,
+    as_table,
+    bring_up_to_date,
+    literal,
+    quoted,
+    sql_name,
+)
 from spotify_assets.schemas.meta import DayVersions
 
 STALE_DAYS_SCHEMA = pl.Schema({"table_name": pl.String, "played_on": pl.Date, "reason": pl.String})
@@ -34,10 +43,12 @@ def stale_days(
         return STALE_DAYS_SCHEMA.to_frame()
     days = as_table(days_table)
     catalog = catalog or Catalog(connection)
+    stored = catalog.columns(days)
+    versions = "".join(f"WHEN {literal(table)} THEN {_version_column(table, stored)} " for table in code_versions)
     wanted = (
-        f"SELECT listener, played_on, version FROM {sql_name(days)}"
-        if catalog.columns(days)
-        else "SELECT '' AS listener, DATE '1970-01-01' AS played_on, '' AS version WHERE false"
+        f"SELECT codes.*, listener, played_on, CASE table_name {versions}END AS version FROM codes, {sql_name(days)}"
+        if stored
+        else "SELECT codes.*, '' AS listener, DATE '1970-01-01' AS played_on, '' AS version FROM codes WHERE false"
     )
     recorded = (
         f"SELECT table_name, listener, played_on, version, code_version FROM {sql_name(DayVersions)}"
@@ -49,7 +60,7 @@ def stale_days(
     relation = connection.sql(
         f"""
         WITH codes(table_name, code_version) AS (VALUES {codes}),
-        wanted AS (SELECT * FROM codes, ({wanted}) AS days),
+        wanted AS ({wanted}),
         recorded AS (SELECT recorded.* FROM ({recorded}) AS recorded SEMI JOIN codes USING (table_name)),
         compared AS (
             SELECT table_name, played_on, CASE
@@ -65,6 +76,11 @@ def stale_days(
         """
     )
     return frame_of(relation).cast(dict(STALE_DAYS_SCHEMA))
+
+
+def _version_column(table_name: str, days_columns: StoredColumns) -> str:
+    own = f"{table_name.split('.')[-1]}_version"
+    return quoted(own if own in days_columns else "version")
 
 
 def first_day(
@@ -99,9 +115,10 @@ def record_day_versions(
         f"DELETE FROM {sql_name(DayVersions)} WHERE table_name = ? AND played_on BETWEEN ? AND ?",
         [table_name, first, last],
     ).fetchall()
-    if catalog.columns(days):
+    if stored := catalog.columns(days):
+        version = _version_column(table_name, stored)
         connection.execute(
-            f"INSERT INTO {sql_name(DayVersions)} BY NAME SELECT ? AS table_name, listener, played_on, version, "
-            f"? AS code_version FROM {sql_name(days)} WHERE played_on BETWEEN ? AND ?",
+            f"INSERT INTO {sql_name(DayVersions)} BY NAME SELECT ? AS table_name, listener, played_on, {version} AS "
+            f"version, ? AS code_version FROM {sql_name(days)} WHERE played_on BETWEEN ? AND ?",
             [table_name, code_version, first, last],
         ).fetchall()

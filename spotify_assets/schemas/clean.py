@@ -20,6 +20,7 @@ from spotify_assets.schemas.table import (
 )
 
 _HISTORY = "raw.streaming_history"
+_API = "raw.recently_played"
 
 
 class Plays(Table):
@@ -31,26 +32,36 @@ class Plays(Table):
     play_id = whole_number(
         "Hash of the winning source row: the same in every rebuild, another when a better source wins.",
         key=True,
-        sources=[f"{_HISTORY}.{name}" for name in ("ts", "ms_played", "uri_hash", "names_hash")],
+        sources=[
+            *(f"{_HISTORY}.{name}" for name in ("ts", "ms_played", "uri_hash", "names_hash")),
+            *(f"{_API}.{name}" for name in ("played_at", "item_hash")),
+        ],
     )
     played_on = day("Local date of ended_at: the day that the play counts for.", sources=[f"{_HISTORY}.ts"])
     started_at = instant(
-        "When the play began: ended_at - ms_played, or the offline timestamp.",
+        "When the play began: ended_at - ms_played, or the offline timestamp; ended_at where ms_played is NULL.",
         sources=[f"{_HISTORY}.ts", f"{_HISTORY}.ms_played", f"{_HISTORY}.offline_timestamp"],
     )
     ended_at = instant(
         "When the play ended; for offline plays the offline timestamp plus ms_played.",
-        sources=[f"{_HISTORY}.ts", f"{_HISTORY}.ms_played", f"{_HISTORY}.offline_timestamp"],
+        sources=[
+            *(f"{_HISTORY}.{name}" for name in ("ts", "ms_played", "offline_timestamp")),
+            f"{_API}.played_at",
+        ],
     )
     started_at_local = local_time("started_at on the listener's clock.", sources=[f"{_HISTORY}.ts"])
     ended_at_local = local_time("ended_at on the listener's clock.", sources=[f"{_HISTORY}.ts"])
     ms_played = whole_number(
-        "How long it was played, in milliseconds.",
+        "How long it was played, in milliseconds. The Web API does not tell: the time since the play before ended, at "
+        "most the track's length; the length alone where plays between are provably missing; NULL where neither is "
+        "known.",
         nullable=True,
         minimum=0,
-        sources=[f"{_HISTORY}.ms_played"],
+        sources=[f"{_HISTORY}.ms_played", f"{_API}.duration_ms"],
     )
-    is_ms_played_estimated = yes_or_no("ms_played was not told but estimated; exports tell it.")
+    is_ms_played_estimated = yes_or_no(
+        "Only the Web API told of the play, so that ms_played is no more than estimated."
+    )
     content_type = text("track, episode, audiobook or unknown (no name and no URI).")
     session_id = whole_number("The listening session, see daily.sessions.")
     session_started_on = day("played_on of the earliest-started play of the session.")
@@ -103,6 +114,10 @@ class Plays(Table):
     is_finished = yes_or_no("reason_end is trackdone.", nullable=True, sources=[f"{_HISTORY}.reason_end"])
     source = text("Source of the winning row: extended, basic or api.", sources=[f"{_HISTORY}.kind"])
     copies = whole_number("Identical rows of the export that told this play; counts and times take it once.", minimum=1)
+    is_unverified = yes_or_no(
+        "Only the Web API told of the play although an export covers its time (clean.coverage).",
+        sources=[f"{_API}.played_at", "clean.coverage.started_at", "clean.coverage.ended_at"],
+    )
 
 
 class PlaySources(Table):
@@ -118,10 +133,11 @@ class PlaySources(Table):
 
     play_id = whole_number("The play.", sources=["clean.plays.play_id"])
     source_table = text("Table of the source row, such as raw.streaming_history.", key=True)
-    source_row = whole_number("row_id in that table.", key=True, sources=[f"{_HISTORY}.row_id"])
+    source_row = whole_number("row_id in that table.", key=True, sources=[f"{_HISTORY}.row_id", f"{_API}.row_id"])
     rule = text(
         "winner (gives the play its values), copy (identical row of the same export), superseded (says less than the "
-        "winner) or basic_of_extended (the account data's row of an extended play)."
+        "winner), basic_of_extended (the account data's row of an extended play) or api_of_export (the Web API's row "
+        "of a play that an export tells)."
     )
     listener = text("Whose play it is.", sources=["clean.plays.listener"])
     played_on = day("Day of the play.", sources=["clean.plays.played_on"])
@@ -140,6 +156,43 @@ class Days(Table):
     plays_hash = text("Hash over the plays that count for the day alone; tells which days of clean.plays to rewrite.")
     sources_hash = text("Hash over their source rows; tells which days of clean.play_sources to rewrite.")
     plays = count("Plays that count for the day, of every content type.")
+    completeness_version = text(
+        "As version, for daily.completeness: hash over the plays that count for the day and over what follows here."
+    )
+    polls = count("Looks at the last 50 plays on the day.", sources=["raw.polls.polled_at"])
+    polls_failed = count("Those of them that came to nothing.", sources=["raw.polls.outcome"])
+    gaps = count("Provable gaps that reach into the day.", sources=["clean.coverage.kind"])
+    gap_ms = count("Their time on the day, in milliseconds.", sources=["clean.coverage.started_at"])
+    outages = count("Outages that reach into the day.", sources=["clean.coverage.kind"])
+    outage_ms = count("Their time on the day, in milliseconds.", sources=["clean.coverage.started_at"])
+    export_coverage = text(
+        "How much of the day exports cover: whole, part (the days of an export's first and last row) or none.",
+        sources=["clean.coverage.started_at", "clean.coverage.ended_at"],
+    )
+
+
+class Coverage(Table):
+    """From when to when a listener's plays are told by exports, are provably missing, or went unwatched."""
+
+    layout = Layout("clean", "coverage", sort=("listener", "kind", "started_at"))
+
+    listener = text("Whose plays.", key=True)
+    kind = text(
+        "export: from the first to the last row of an export, overlapping ones joined. gap: plays between may be "
+        "missing, because the Web API tells the last 50 only, and no export covers that time. outage: no look at the "
+        "last plays succeeded for longer than the setting.",
+        key=True,
+    )
+    started_at = instant(
+        "export: ts of its first row. gap: end of the last play told before it. outage: the last success.",
+        key=True,
+        sources=["raw.imports.first_ts", "raw.polls.newest_played_at", "raw.polls.polled_at"],
+    )
+    ended_at = instant(
+        "export: ts of its last row. gap: end of the first play told after it, or where an export begins. outage: the "
+        "next success, or the last failure where none came yet.",
+        sources=["raw.imports.last_ts", "raw.polls.oldest_played_at", "raw.polls.polled_at"],
+    )
 
 
 _PLAYS = "clean.plays"

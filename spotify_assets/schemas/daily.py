@@ -5,7 +5,17 @@ Counts without a prefix are tracks only; podcast episodes, audiobooks and unknow
 
 from __future__ import annotations
 
-from spotify_assets.schemas.table import Layout, Table, count, day, instant, text, whole_number, yes_or_no
+from spotify_assets.schemas.table import (
+    Layout,
+    Table,
+    count,
+    day,
+    instant,
+    number,
+    text,
+    whole_number,
+    yes_or_no,
+)
 
 _PLAYS = "clean.plays"
 
@@ -166,3 +176,39 @@ class Sessions(Table):
     ms_played = count("Listening time, in milliseconds.", sources=[f"{_PLAYS}.ms_played"])
     first_play_id = whole_number("The play that started first.", sources=[f"{_PLAYS}.play_id"])
     last_play_id = whole_number("The play that ended last.", sources=[f"{_PLAYS}.play_id"])
+
+
+class Completeness(Table):
+    """How well each day of each listener is told: by exports, by the Web API alone, or provably not in full."""
+
+    layout = _layout("completeness")
+
+    listener = text("Who listened.", key=True, sources=["clean.days.listener"])
+    played_on = day("Local date.", key=True, sources=["clean.days.played_on"])
+    plays = count("Plays of tracks; the Web API never tells of others.", sources=[f"{_PLAYS}.play_id"])
+    plays_verified = count("Those of them that an export told.", sources=[f"{_PLAYS}.source"])
+    share_verified = number(
+        "plays_verified / plays; NULL on days without plays of tracks.",
+        nullable=True,
+        minimum=0,
+        sources=[f"{_PLAYS}.source"],
+    )
+    plays_api_only = count("Those that only the Web API told of.", sources=[f"{_PLAYS}.source"])
+    plays_unverified = count(
+        "The part of plays_api_only in the time of an export, which ought to tell them too.",
+        sources=[f"{_PLAYS}.is_unverified"],
+    )
+    ms_played = count("Listening time of tracks, in milliseconds.", sources=[f"{_PLAYS}.ms_played"])
+    ms_played_estimated = count(
+        "The part of ms_played that is estimated.",
+        sources=[f"{_PLAYS}.ms_played", f"{_PLAYS}.is_ms_played_estimated"],
+    )
+    export_coverage = text(
+        "How much of the day exports cover: whole, part or none.", sources=["clean.days.export_coverage"]
+    )
+    polls = count("Looks at the last 50 plays.", sources=["clean.days.polls"])
+    polls_failed = count("Those of them that came to nothing.", sources=["clean.days.polls_failed"])
+    gaps = count("Provable gaps that reach into the day (clean.coverage).", sources=["clean.days.gaps"])
+    gap_ms = count("Their time on the day, in milliseconds.", sources=["clean.days.gap_ms"])
+    outages = count("Outages that reach into the day (clean.coverage).", sources=["clean.days.outages"])
+    outage_ms = count("Their time on the day, in milliseconds.", sources=["clean.days.outage_ms"])

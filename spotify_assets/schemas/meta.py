@@ -41,6 +41,18 @@ class Decided(Table):
     is_whole = yes_or_no("A row depends on others at any distance: every change means to decide all rows anew.")
 
 
+class TrackFacts(Table):
+    """What was known of tracks when clean.plays was decided last, so that the plays of what became known since can be
+    found.
+    """
+
+    layout = Layout("meta", "track_facts", mirrored=False, sort=("track_id",))
+
+    track_id = text("Spotify id.", key=True)
+    isrc = text("International Standard Recording Code, in capitals, without hyphens.", nullable=True)
+    duration_ms = whole_number("Length of the track, in milliseconds.", nullable=True, minimum=0)
+
+
 class SessionDays(Table):
     """For each day the plays of sessions that began on another day, whose version of clean.days they are part of."""
 

@@ -61,6 +61,7 @@ SESSION_COLUMNS = [
     "ended_at",
     "ms_played",
 ]
+COMPLETENESS_COLUMNS = [*_DAY, "content_type", "source", "is_unverified", "ms_played", "is_ms_played_estimated"]
 HOUR_COLUMNS = [*_DAY, "ended_at_local", "content_type", "is_stream", "ms_played"]
 
 
@@ -124,6 +125,31 @@ def listening(plays: pl.LazyFrame, session_plays: pl.LazyFrame, days: pl.LazyFra
         .with_columns(pl.exclude(*_DAY, *instants).fill_null(0))
         .sort(_DAY)
     )
+
+
+def completeness(plays: pl.LazyFrame, days: pl.LazyFrame) -> pl.LazyFrame:
+    """daily.completeness.
+
+    Args:
+        plays: clean.plays of the days, COMPLETENESS_COLUMNS.
+        days: clean.days of the days: listener, played_on and `coverage.DAY_EVIDENCE`.
+    """
+    is_api = pl.col("source") == "api"
+    counts = (
+        _tracks_only(plays)
+        .group_by(_DAY)
+        .agg(
+            plays=_rows(),
+            plays_verified=(~is_api).sum().cast(pl.Int64),
+            plays_api_only=is_api.sum().cast(pl.Int64),
+            plays_unverified=_trues("is_unverified"),
+            ms_played=pl.col("ms_played").sum(),
+            ms_played_estimated=_estimated(),
+        )
+        .with_columns(share_verified=pl.col("plays_verified") / pl.col("plays"))
+    )
+    counted = ("plays", "plays_verified", "plays_api_only", "plays_unverified", "ms_played", "ms_played_estimated")
+    return days.join(counts, on=_DAY, how="left").with_columns(pl.col(counted).fill_null(0)).sort(_DAY)
 
 
 def sessions(session_plays: pl.LazyFrame) -> pl.LazyFrame:

@@ -25,6 +25,14 @@ def _constant(value: int) -> pl.Expr:
     return pl.lit(value, dtype=pl.UInt64)
 
 
+def text_hashes(column: str, values: Iterable[str]) -> pl.Expr:
+    """`text_hash` of a column that holds no other texts than `values`."""
+    hashes = {value: text_hash(value) for value in values}
+    if not hashes:
+        return pl.lit(None, dtype=pl.Int64)
+    return pl.col(column).replace_strict(hashes, return_dtype=pl.Int64)
+
+
 def with_row_hash(frame: pl.LazyFrame, name: str, columns: Iterable[pl.Expr], *, salt: int = 0) -> pl.LazyFrame:
     """Add a UInt64 hash over whole-number, boolean, date and instant columns, in order; NULL differs from every value.
 

@@ -18,8 +18,10 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from spotify_assets.schemas import clean
 from spotify_assets.schemas.raw import SAYS
-from spotify_assets.transforms.hashing import as_identifier, as_text, text_hash, with_row_hash
+from spotify_assets.transforms import api_plays, coverage
+from spotify_assets.transforms.hashing import as_identifier, as_text, text_hash, text_hashes, with_row_hash
 from spotify_assets.transforms.names import with_keys
 from spotify_assets.transforms.zones import DatedZones, local_times
 
@@ -355,6 +357,8 @@ def decide_plays(
     *,
     zones: Mapping[str, DatedZones],
     session_gap_minutes: int,
+    facts: pl.LazyFrame | None = None,
+    api: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:
     """All that is known of each play of a whole history but its texts.
 
@@ -365,20 +369,35 @@ def decide_plays(
         zones: Time zones of each listener. Local times, and with them the day of a play, are told by the zone that is
             in force at the instant; a dated zone is from 00:00 of its date on its own clocks.
         session_gap_minutes: Silence from the latest end so far to the next start that ends a session.
+        facts: What is known of tracks (`api_plays.FACTS`), if there are plays that the Web API told of.
+        api: Result of `api_plays.told_by_api`.
 
     Returns:
         One row for each play: row_id, ts and names_hash of the winner, the columns of clean.plays that need no text,
         context_hash, and play_hash (UInt64 over all that the play says).
     """
-    told = _once(told_plays(history, assigned, names, zones))
+    told = _once(told_plays(history, assigned, names, zones, facts))
+    only_api = None
+    if api is not None:
+        of_api = api_plays.assigned(api_plays.candidates(told.collect(), api), api)
+        only_api = api.lazy().join(of_api.lazy().filter(pl.col("rule") == "winner"), on="row_id", how="semi")
     settled = settled_plays(
-        told, lengths=lengths(told), before=NOTHING, zones=zones, session_gap_minutes=session_gap_minutes
+        told,
+        lengths=lengths(told),
+        before=NOTHING,
+        zones=zones,
+        session_gap_minutes=session_gap_minutes,
+        only_api=only_api,
     )
     return as_decided(settled)
 
 
 def told_plays(
-    history: pl.LazyFrame, assigned: pl.LazyFrame, names: pl.LazyFrame, listeners: Iterable[str]
+    history: pl.LazyFrame,
+    assigned: pl.LazyFrame,
+    names: pl.LazyFrame,
+    listeners: Iterable[str],
+    facts: pl.LazyFrame | None = None,
 ) -> pl.LazyFrame:
     """What the winning rows tell of their plays by themselves, for `settled_plays`.
 
@@ -387,6 +406,8 @@ def told_plays(
         assigned: Result of `assign_rows`.
         names: Result of `names`.
         listeners: At least those of the history.
+        facts: What is known of tracks (`api_plays.FACTS`), where plays are to be matched with those of the Web API:
+            adds id_number and isrc_number, and needs track_id of the history.
     """
     winners = assigned.filter(pl.col("rule") == "winner").select("row_id", "copies")
     numbers = names.select("names_hash", *_NUMBERS)
@@ -403,6 +424,12 @@ def told_plays(
     )
     identity = map(pl.col, ("is_basic", "listener_hash", "ts", "ms_played", "uri_hash", "names_hash"))
     plays = with_row_hash(plays, "play_id", identity).with_columns(as_identifier(pl.col("play_id")))
+    if facts is not None:
+        isrc_number = api_plays.number(pl.col("isrc"))
+        plays = plays.join(facts.select("track_id", "isrc"), on="track_id", how="left").with_columns(
+            id_number=api_plays.number(pl.col("track_id")), isrc_number=isrc_number
+        )
+        return plays.select(*_TOLD, "id_number", "isrc_number")
     # Only what is decided on goes through the sort: each column that passes it costs as much as most of the rules.
     return plays.select(*_TOLD)
 
@@ -456,6 +483,7 @@ def settled_plays(
     before: Before,
     zones: Mapping[str, DatedZones],
     session_gap_minutes: int,
+    only_api: pl.LazyFrame | None = None,
 ) -> pl.LazyFrame:
     """Give plays their local times, sessions and flags, in the order of listeners and ends.
 
@@ -466,7 +494,11 @@ def settled_plays(
         before: What is known of the time before.
         zones: See `decide_plays`.
         session_gap_minutes: See `decide_plays`.
+        only_api: Rows of `api_plays.told_by_api` whose plays no export tells, for the same time.
     """
+    if only_api is not None:
+        both = pl.concat([told, only_api.select(*_TOLD, *_TOLD_BY_API)], how="diagonal")
+        told = api_plays.with_estimates(both.drop("id_number", "isrc_number", strict=False), before.last)
     plays = (
         # Of plays of one instant the title decides which was first: a play's id is another in every key generation.
         told.sort("listener_hash", "ended_at", "started_at", "title_hash", "play_id")
@@ -474,10 +506,18 @@ def settled_plays(
         .with_columns(played_on=pl.col("ended_at_local").dt.date())
     )
     plays = _with_first_plays(_with_sessions(plays, before.last, session_gap_minutes), before.known)
-    plays = plays.join(lengths, on="track_number", how="left", maintain_order="left").with_columns(
-        is_stream=pl.col("ms_played") >= STREAM_MS, is_scrobble=is_scrobble()
+    plays = plays.join(lengths, on="track_number", how="left", maintain_order="left")
+    if only_api is not None:
+        # What it lasted is estimated from this length: another one says nothing of it.
+        plays = plays.with_columns(length_ms=pl.when(api_plays.is_api()).then("track_length_ms").otherwise("length_ms"))
+    plays = with_play_hash(plays.with_columns(is_stream=pl.col("ms_played") >= STREAM_MS, is_scrobble=is_scrobble()))
+    if only_api is None:
+        return plays.with_columns(is_unverified=pl.lit(False))
+    told_more = (pl.col("play_hash").reinterpret(signed=True), pl.col("ms_played"), pl.col("is_unverified"))
+    return with_row_hash(plays, "api_hash", told_more).with_columns(
+        pl.col("is_unverified").fill_null(False),
+        play_hash=pl.when(api_plays.is_api()).then("api_hash").otherwise("play_hash"),
     )
-    return with_play_hash(plays)
 
 
 def with_play_hash(plays: pl.LazyFrame) -> pl.LazyFrame:
@@ -515,7 +555,7 @@ def as_decided(settled: pl.LazyFrame) -> pl.LazyFrame:
         "started_at_local",
         "ended_at_local",
         "ms_played",
-        pl.lit(False).alias("is_ms_played_estimated"),
+        pl.col("is_basic").is_null().alias("is_ms_played_estimated"),
         pl.col("content").replace_strict(dict(enumerate(CONTENT_TYPES)), return_dtype=pl.String).alias("content_type"),
         "session_id",
         "session_started_on",
@@ -526,8 +566,14 @@ def as_decided(settled: pl.LazyFrame) -> pl.LazyFrame:
         "is_stream",
         "is_scrobble",
         "is_finished",
-        pl.when("is_basic").then(pl.lit("basic")).otherwise(pl.lit("extended")).alias("source"),
+        pl.when("is_basic")
+        .then(pl.lit("basic"))
+        .when(pl.col("is_basic").is_null())
+        .then(pl.lit("api"))
+        .otherwise(pl.lit("extended"))
+        .alias("source"),
         "copies",
+        "is_unverified",
         "play_hash",
     )
 
@@ -566,6 +612,7 @@ _TOLD = [
     "context_hash",
     "copies",
 ]
+_TOLD_BY_API = ["track_length_ms", "ends_gap", "is_unverified"]
 
 
 def _with_instants(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -587,14 +634,6 @@ def _with_instants(rows: pl.LazyFrame) -> pl.LazyFrame:
             ended_at=pl.when(start.is_null()).then(ts).otherwise(start + played),
         )
     )
-
-
-def text_hashes(column: str, values: Iterable[str]) -> pl.Expr:
-    """`text_hash` of a column that holds no other texts than `values`."""
-    hashes = {value: text_hash(value) for value in values}
-    if not hashes:
-        return pl.lit(None, dtype=pl.Int64)
-    return pl.col(column).replace_strict(hashes, return_dtype=pl.Int64)
 
 
 def _content() -> pl.Expr:
@@ -695,15 +734,16 @@ NOTHING = Before(
 
 
 def play_sources(assigned: pl.LazyFrame, plays: pl.LazyFrame) -> pl.LazyFrame:
-    """clean.play_sources from the results of `assign_rows` and `decide_plays`."""
+    """clean.play_sources from the results of `assign_rows` (and `api_plays.assigned`) and `decide_plays`."""
+    is_api = api_plays.is_api()
     return assigned.join(
         plays.select("play_id", "listener", "played_on", winner_row_id="row_id"),
         on="winner_row_id",
         how="inner",
     ).select(
         "play_id",
-        pl.lit(HISTORY_TABLE).alias("source_table"),
-        pl.col("row_id").alias("source_row"),
+        pl.when(is_api).then(pl.lit(api_plays.API_TABLE)).otherwise(pl.lit(HISTORY_TABLE)).alias("source_table"),
+        pl.when(is_api).then(api_plays.api_row_id(pl.col("row_id"))).otherwise("row_id").alias("source_row"),
         "rule",
         "listener",
         "played_on",
@@ -724,9 +764,13 @@ def day_sums(plays: pl.LazyFrame, sources: pl.LazyFrame) -> pl.LazyFrame:
     """
     counted = plays.select("listener", "played_on", plays=pl.lit(1, dtype=pl.Int64), plays_hash="play_hash")
     rules = pl.col("rule").replace_strict(
-        {"winner": 0, "copy": 1, "superseded": 2, "basic_of_extended": 3}, return_dtype=pl.Int64
+        {"winner": 0, "copy": 1, "superseded": 2, "basic_of_extended": 3, api_plays.OF_EXPORT: 4},
+        return_dtype=pl.Int64,
     )
-    told = with_row_hash(sources, "sources_hash", (pl.col("play_id"), pl.col("source_row"), rules))
+    row = pl.col("source_row")
+    is_api = pl.col("source_table") == api_plays.API_TABLE
+    row_ids = pl.when(is_api).then(api_plays.api_row_id(row)).otherwise(row)
+    told = with_row_hash(sources, "sources_hash", (pl.col("play_id"), row_ids, rules))
     parts = (counted, told.select("listener", "played_on", "sources_hash"))
     return added_up(DAY_SUMS, (part.group_by("listener", "played_on").agg(pl.all().sum()) for part in parts))
 
@@ -770,12 +814,15 @@ def added_up(schema: pl.Schema, sums: Iterable[pl.LazyFrame]) -> pl.LazyFrame:
     return joined.group_by(keys).agg(pl.all().sum())
 
 
-def days(sums: pl.LazyFrame, sessions: pl.LazyFrame, *, today: Mapping[str, date]) -> pl.LazyFrame:
+def days(
+    sums: pl.LazyFrame, sessions: pl.LazyFrame, evidence: pl.LazyFrame, *, today: Mapping[str, date]
+) -> pl.LazyFrame:
     """clean.days: every day of each listener from the first play to today, with the versions of its rows.
 
     Args:
         sums: Result of `day_sums`.
         sessions: Result of `session_sums`.
+        evidence: Result of `coverage.day_evidence`.
         today: Local date of each listener.
     """
     current = pl.LazyFrame(
@@ -798,12 +845,13 @@ def days(sums: pl.LazyFrame, sessions: pl.LazyFrame, *, today: Mapping[str, date
         .join(begun, on=key, how="left")
         .with_columns(pl.col("plays_hash", "begun_hash", "sources_hash").fill_null(zero), pl.col("plays").fill_null(0))
     )
-    told_hashes = (pl.col(name).reinterpret(signed=True) for name in ("plays_hash", "begun_hash"))
-    return (
-        with_row_hash(versioned, "version", (*told_hashes, pl.col("plays")))
-        .select(*key, *(as_text(pl.col(name)) for name in ("version", "plays_hash", "sources_hash")), "plays")
-        .sort(key)
-    )
+    versioned = coverage.with_no_evidence(versioned.join(evidence, on=key, how="left"))
+    plays_hash, begun_hash = (pl.col(name).reinterpret(signed=True) for name in ("plays_hash", "begun_hash"))
+    versioned = with_row_hash(versioned, "version", (plays_hash, begun_hash, pl.col("plays")))
+    told = (plays_hash, pl.col("plays"), *coverage.evidence_numbers())
+    versioned = with_row_hash(versioned, "completeness_version", told)
+    hashes = ("version", "plays_hash", "sources_hash", "completeness_version")
+    return versioned.with_columns(as_text(pl.col(name)) for name in hashes).select(clean.Days.column_names()).sort(key)
 
 
 def changed_days(new: pl.LazyFrame, old: pl.LazyFrame, hash_column: str) -> pl.LazyFrame:
@@ -821,7 +869,7 @@ def assemble_plays(plays: pl.LazyFrame, rows: pl.LazyFrame, names: pl.LazyFrame)
 
     Args:
         plays: Rows of `decide_plays`.
-        rows: Their winning rows, WRITTEN_COLUMNS of raw.streaming_history.
+        rows: Their winning rows, WRITTEN_COLUMNS of raw.streaming_history and `api_plays.written`.
         names: Result of `names`.
     """
     keys = ("track_key", "artist_key", "album_key")

@@ -27,6 +27,23 @@ def local_date(instant: datetime, zones: DatedZones) -> date:
     return instant.astimezone(ZoneInfo(zone_at(instant, zones))).date()
 
 
+def day_start(day: date, zones: DatedZones) -> datetime:
+    """The first instant (UTC) of a calendar date, by the zone in force.
+
+    >>> day_start(date(2021, 3, 1), [(None, "Europe/Berlin"), (date(2021, 3, 1), "Asia/Tokyo")]).isoformat()
+    '2021-02-28T15:00:00+00:00'
+    """
+    begun = _with_begins(zones)
+    ends = [*(begin for begin, _ in begun[1:]), None]
+    starts = []
+    for (begin, zone), end in zip(begun, ends, strict=True):
+        midnight = datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+        start = midnight if begin is None else max(midnight, begin)
+        if end is None or start < end:
+            starts.append(start)
+    return min(starts)
+
+
 def local_times(zones: Mapping[str, DatedZones], columns: Sequence[str]) -> dict[str, pl.Expr]:
     """Expressions of `{column}_local`, the instants of `columns` on the wall clock of their row's `listener`."""
     listeners: dict[tuple[tuple[date | None, str], ...], list[str]] = {}

@@ -69,6 +69,17 @@ class DailyLevels(Table):
     readings = count("Readings.")
 
 
+class GaugeDaysOfTwo(Table):
+    """Versions of days, of which a daily table has its own."""
+
+    layout = Layout("example", "gauge_days_of_two", sort=("listener", "played_on"))
+
+    listener = text("Whose day.", key=True)
+    played_on = day("Local date.", key=True)
+    version = text("Version.")
+    daily_levels_version = text("Version for example.daily_levels.")
+
+
 def warehouse_in(home: Path, **fields: object) -> Warehouse:
     return Warehouse(home=str(home), **{"lock_timeout_seconds": 20.0, "memory_limit": "200MB", **fields})
 

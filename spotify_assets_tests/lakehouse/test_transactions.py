@@ -19,6 +19,7 @@ from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.example import (
     DailyLevels,
     GaugeDays,
+    GaugeDaysOfTwo,
     Gauges,
     RawReadings,
     Readings,
@@ -462,6 +463,23 @@ def test_a_day_of_several_listeners_is_stale_once(tmp_path: Path) -> None:
         both = pl.concat([day_versions(JANUARY[:2], "v1"), day_versions(JANUARY[:2], "v1", "you")])
         transaction.replace(GaugeDays, both)
     assert warehouse.stale_days().height == 2
+
+
+def test_a_daily_table_may_have_a_version_of_its_own(tmp_path: Path) -> None:
+    codes = {"example.daily_levels": "1", "example.readings": "1"}
+    warehouse = warehouse_in(tmp_path, days_table="example.gauge_days_of_two", code_versions=codes)
+
+    def version(own: str) -> pl.DataFrame:
+        told = ("me", JANUARY[0], "v1", own)
+        return pl.DataFrame([told], schema=GaugeDaysOfTwo.polars_schema(), orient="row")
+
+    with warehouse.transaction() as transaction:
+        transaction.replace(GaugeDaysOfTwo, version("a"))
+        for table in (DailyLevels, Readings):
+            transaction.record_day_versions(table, JANUARY[0], JANUARY[0])
+        assert transaction.stale_days().is_empty()
+        transaction.replace(GaugeDaysOfTwo, version("b"))
+    assert warehouse.stale_days().rows() == [("example.daily_levels", JANUARY[0], "changed")]
 
 
 class Wide(Table):

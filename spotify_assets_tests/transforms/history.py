@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from spotify_assets.schemas import clean, daily, raw
-from spotify_assets.transforms import calendar, catalogue, objects, plays, streaming_history
+from spotify_assets.schemas import clean, daily, raw, raw_api
+from spotify_assets.transforms import api_plays, calendar, catalogue, coverage, objects, plays, streaming_history
 from spotify_assets.transforms import daily as daily_transforms
 from spotify_assets.transforms.hashing import text_hash
 from spotify_assets.transforms.zones import DatedZones
@@ -136,6 +136,95 @@ def history_frame(rows: Sequence[Row], *, listener: str = "me", first_row_id: in
     return frame.with_columns(says=streaming_history.says())
 
 
+def api_play(
+    played_at: datetime = NOON,
+    duration_ms: int | None = 200_000,
+    *,
+    name: str | None = "Song",
+    artist: str | None = "Band",
+    album: str | None = "Album",
+    track_uri: str | None = "",
+    isrc: str | None = None,
+    **told: Any,
+) -> Row:
+    """A row of raw.recently_played; its URI is made from its names as by `track` unless given."""
+    if track_uri == "":
+        track_uri = uri(f"{artist}{name}".replace(" ", "").lower())
+    return {
+        "played_at": played_at,
+        "track_uri": track_uri,
+        "track_id": track_uri and track_uri.removeprefix("spotify:track:"),
+        "track_name": name,
+        "artist_name": artist,
+        "album_name": album,
+        "album_artist_name": artist,
+        "duration_ms": duration_ms,
+        "isrc": isrc,
+        **told,
+    }
+
+
+def api_frame(rows: Sequence[Row], *, listener: str = "me", first_row_id: int = 1) -> pl.DataFrame:
+    """Rows as raw.recently_played holds them."""
+    full = [
+        {
+            "listener": listener,
+            "row_id": first_row_id + number,
+            "item_hash": text_hash(str(row["track_uri"] or (row["artist_name"], row["track_name"]))),
+            "fetched_at": row["played_at"],
+            "response_id": 1,
+            "context_type": None,
+            "context_uri": None,
+            "item": "{}",
+            **row,
+        }
+        for number, row in enumerate(rows)
+    ]
+    return pl.DataFrame(full, schema=raw_api.RecentlyPlayed.polars_schema(), orient="row")
+
+
+def told_poll(polled_at: datetime, oldest: datetime, newest: datetime, **told: Any) -> Row:
+    """A row of raw.polls: a full response unless said otherwise."""
+    known = {"newest_known_at": None, "is_full": True, "is_gap_provable": False}
+    return {
+        "polled_at": polled_at,
+        "response_id": 1,
+        "outcome": "told",
+        "items": 50,
+        "items_new": 1,
+        "oldest_played_at": oldest,
+        "newest_played_at": newest,
+        **known,
+        **told,
+    }
+
+
+def failed_poll(polled_at: datetime, outcome: str = "failed") -> Row:
+    """A row of raw.polls that came to nothing."""
+    none = dict.fromkeys(("response_id", "oldest_played_at", "newest_played_at", "newest_known_at"))
+    return {"polled_at": polled_at, "outcome": outcome, "items": 0, "items_new": 0, **none} | dict.fromkeys(
+        ("is_full", "is_gap_provable"), False
+    )
+
+
+def polls_frame(rows: Sequence[Row], *, listener: str = "me") -> pl.DataFrame:
+    """Rows as raw.polls holds them."""
+    return pl.DataFrame(
+        [{"listener": listener, **row} for row in rows], schema=raw_api.Polls.polars_schema(), orient="row"
+    )
+
+
+def import_frame(rows: Sequence[Row], *, listener: str = "me", import_id: int = 1) -> pl.DataFrame:
+    """The row of raw.imports of an export of one file; rows of one kind."""
+    (kind,) = {row["kind"] for row in rows}
+    instants = [row["ts"] for row in rows]
+    counted = dict.fromkeys(("rows_in", "rows_new"), len(rows)) | dict.fromkeys(("rows_known", "rows_rejected"), 0)
+    told = {"file_name": "history.json", "export_name": "export", "sha256": str(import_id), "reader_version": 1}
+    span = {"first_ts": min(instants), "last_ts": max(instants), "imported_at": NOON}
+    numbers = {"listener": listener, "import_id": import_id, "file_id": import_id}
+    return pl.DataFrame([numbers | counted | told | span | {"kind": kind}], schema=raw.Imports.polars_schema())
+
+
 @dataclass(frozen=True)
 class Taken:
     """What an import did."""
@@ -151,13 +240,19 @@ class Lakehouse:
 
     Attributes:
         zones: Time zone of each listener, or dated zones; any other has the zone of "".
+        facts: What track objects tell (`api_plays.TELLINGS`).
         today: The date up to which days are made, of each listener or of all.
     """
 
     zones: Mapping[str, str | DatedZones] = field(default_factory=lambda: {"": "Europe/Berlin"})
     session_gap_minutes: int = 30
     today: date | Mapping[str, date] = date(2021, 6, 20)
+    longest_silence: timedelta = timedelta(hours=2)
     history: pl.DataFrame = field(default_factory=lambda: history_frame([]))
+    imports: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=raw.Imports.polars_schema()))
+    api: pl.DataFrame = field(default_factory=lambda: api_frame([]))
+    polls: pl.DataFrame = field(default_factory=lambda: polls_frame([]))
+    facts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=api_plays.TELLINGS))
     plays: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.Plays.polars_schema()))
     sources: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.PlaySources.polars_schema()))
     days: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=clean.Days.polars_schema()))
@@ -174,20 +269,78 @@ class Lakehouse:
         self.history = pl.concat(
             [self.history, incoming.drop("occurrence").join(new, on="row_id").select(self.history.columns)]
         )
+        kinds = {row["kind"] for row in rows}
+        self.imports = pl.concat(
+            [
+                self.imports,
+                *(
+                    import_frame([row for row in rows if row["kind"] == kind], listener=listener, import_id=number)
+                    for number, kind in enumerate(sorted(kinds), 1 + self.imports.height)
+                ),
+            ]
+        )
         return Taken(incoming.height, new.height, incoming.height - new.height)
+
+    def hear(self, rows: Sequence[Row], *, listener: str = "me") -> None:
+        """Store plays that the Web API told, those that are new."""
+        first_row_id = 1 + (self.api["row_id"].max() or 0)
+        both = pl.concat([self.api, api_frame(rows, listener=listener, first_row_id=first_row_id)])
+        self.api = both.unique(raw_api.RecentlyPlayed.primary_key(), keep="first", maintain_order=True)
+
+    def poll(self, rows: Sequence[Row], *, listener: str = "me") -> None:
+        self.polls = pl.concat([self.polls, polls_frame(rows, listener=listener)])
+
+    def known_facts(self) -> pl.DataFrame:
+        """What is known of tracks, from the plays themselves and `facts`."""
+        tellings = pl.concat([self.api.select(list(api_plays.TELLINGS)), self.facts])
+        return api_plays.facts(tellings.lazy()).collect()
+
+    def coverage(self) -> pl.DataFrame:
+        """clean.coverage."""
+        return coverage.coverage(
+            self.polls.select(coverage.POLL_COLUMNS),
+            self.imports.select(coverage.IMPORT_COLUMNS),
+            longest_silence=self.longest_silence,
+        )
+
+    def listeners(self) -> list[str]:
+        return sorted({*self.history["listener"], *self.api["listener"]})
+
+    def told_by_api(self, names: pl.DataFrame) -> pl.DataFrame:
+        """Result of `api_plays.told_by_api` over all that was heard."""
+        return api_plays.told_by_api(
+            self.api.lazy().select(api_plays.API_COLUMNS),
+            names.lazy(),
+            self.known_facts().lazy(),
+            self.coverage().lazy(),
+            self.listeners(),
+        ).collect()
+
+    def names(self) -> pl.DataFrame:
+        """Result of `plays.names` over all that was taken in."""
+        of_api = api_plays.named_as_in_exports(self.api.lazy()).select(plays.NAME_COLUMNS)
+        return plays.names(pl.concat([self.history.lazy().select(plays.NAME_COLUMNS), of_api])).collect()
 
     def decide(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         """Results of `names`, `assign_rows`, `decide_plays` and `play_sources` over all that was taken in."""
-        listeners = self.history["listener"].unique().to_list()
-        history = self.history.lazy().select(plays.HISTORY_COLUMNS)
-        names = plays.names(self.history.lazy().select(plays.NAME_COLUMNS)).collect()
+        history = self.history.lazy().select(*plays.HISTORY_COLUMNS, "track_id")
+        names = self.names()
         assigned = plays.assign_rows(history, names.lazy()).collect()
+        zones = {listener: self._zones_of(listener) for listener in self.listeners()}
+        facts, api = None, None
+        if not self.api.is_empty():
+            facts, api = self.known_facts().lazy(), self.told_by_api(names)
+            told = plays.told_plays(history, assigned.lazy(), names.lazy(), zones, facts).collect()
+            of_api = api_plays.assigned(api_plays.candidates(told, api), api)
+            assigned = pl.concat([assigned, of_api.select(assigned.columns)])
         decided = plays.decide_plays(
             history,
-            assigned.lazy(),
+            assigned.lazy().filter(~api_plays.is_api()),
             names.lazy(),
-            zones={listener: self._zones_of(listener) for listener in listeners},
+            zones=zones,
             session_gap_minutes=self.session_gap_minutes,
+            facts=facts,
+            api=api,
         ).collect()
         return names, assigned, decided, plays.play_sources(assigned.lazy(), decided.lazy()).collect()
 
@@ -198,10 +351,15 @@ class Lakehouse:
     def write(self) -> list[date]:
         """Write the days of clean.plays and clean.play_sources that changed; return those of clean.plays."""
         names, _, decided, sources = self.decide()
-        listeners = self.history["listener"].unique().to_list()
+        listeners = self.listeners()
         today = self.today if isinstance(self.today, Mapping) else dict.fromkeys(listeners, self.today)
+        zones = {listener: self._zones_of(listener) for listener in listeners}
+        evidence = coverage.day_evidence(self.polls.select(coverage.POLL_COLUMNS), self.coverage(), zones)
         days = plays.days(
-            plays.day_sums(decided.lazy(), sources.lazy()), plays.session_sums(decided.lazy()), today=today
+            plays.day_sums(decided.lazy(), sources.lazy()),
+            plays.session_sums(decided.lazy()),
+            evidence.lazy(),
+            today=today,
         ).collect()
         days = days.select(self.days.columns)
         changed = plays.changed_days(days.lazy(), self.days.lazy(), "plays_hash").collect()["played_on"].to_list()
@@ -209,7 +367,13 @@ class Lakehouse:
         written = (
             plays.assemble_plays(
                 decided.lazy().filter(pl.col("played_on").is_in(changed)),
-                self.history.lazy().select(plays.WRITTEN_COLUMNS),
+                pl.concat(
+                    [
+                        self.history.lazy().select(plays.WRITTEN_COLUMNS),
+                        api_plays.written(self.api.lazy().select(api_plays.WRITTEN_API_COLUMNS)),
+                    ],
+                    how="diagonal",
+                ),
                 names.lazy(),
             )
             .select(self.plays.columns)
@@ -219,7 +383,7 @@ class Lakehouse:
         self.plays = pl.concat([kept, written]).sort("listener", "ended_at", "play_id")
         kept = self.sources.filter(~pl.col("played_on").is_in(related))
         written = sources.filter(pl.col("played_on").is_in(related)).select(self.sources.columns)
-        self.sources = pl.concat([kept, written]).sort("source_row")
+        self.sources = pl.concat([kept, written]).sort("source_table", "source_row")
         self.days = days
         return changed
 
@@ -233,7 +397,7 @@ class Lakehouse:
             .filter(pl.col("session_started_on").is_between(first, last))
             .select(daily_transforms.SESSION_COLUMNS)
         )
-        days = self.days.lazy().filter(in_days).select("listener", "played_on")
+        days = self.days.lazy().filter(in_days).select("listener", "played_on", *coverage.DAY_EVIDENCE)
         transform = daily_transforms
         frames = {
             daily.Listening: transform.listening(of_days.select(transform.LISTENING_COLUMNS), of_sessions, days),
@@ -242,6 +406,7 @@ class Lakehouse:
             daily.Tracks: transform.tracks(of_days.select(transform.TRACK_COLUMNS)),
             daily.Hours: transform.hours(of_days.select(transform.HOUR_COLUMNS)),
             daily.Sessions: transform.sessions(of_sessions),
+            daily.Completeness: transform.completeness(of_days.select(transform.COMPLETENESS_COLUMNS), days),
         }
         results = pl.collect_all([frame.select(table.column_names()) for table, frame in frames.items()])
         return {

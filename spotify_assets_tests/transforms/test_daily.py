@@ -8,8 +8,19 @@ from typing import Any
 import polars as pl
 import pytest
 
+from spotify_assets.schemas import daily
 from spotify_assets.transforms import daily as daily_transforms
-from spotify_assets_tests.transforms.history import Lakehouse, Row, at, basic, lakehouse_of, track, uri, without_uri
+from spotify_assets_tests.transforms.history import (
+    Lakehouse,
+    Row,
+    api_play,
+    at,
+    basic,
+    lakehouse_of,
+    track,
+    uri,
+    without_uri,
+)
 
 _DAY = date(2021, 6, 15)
 _MIDNIGHT = at(hours=10)
@@ -357,3 +368,13 @@ def test_a_session_names_the_play_that_started_first_and_the_one_that_ended_last
 
 def test_two_sessions_of_a_day_are_two_rows():
     assert _tables(track(at(0), 1000), track(at(hours=1), 1000))["sessions"]["plays"].to_list() == [1, 1]
+
+
+def test_plays_of_unknown_length_count_and_last_no_time() -> None:
+    lakehouse = Lakehouse()
+    lakehouse.hear([api_play(at(0), None, name="A"), api_play(at(hours=3), None, name="B")])
+    lakehouse.write()
+    tables = lakehouse.daily()
+    for table in (daily.Listening, daily.Sessions, daily.Hours, daily.Tracks, daily.Completeness):
+        assert set(table.validate(tables[table.layout.table]).filter(pl.col("plays") > 0)["ms_played"]) == {0}
+    assert tables["listening"].head(1).select("plays", "streams", "sessions").rows() == [(2, 0, 2)]

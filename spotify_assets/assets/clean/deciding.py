@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -13,8 +13,10 @@ import polars as pl
 from spotify_assets import progress
 from spotify_assets.ahead import one_ahead
 from spotify_assets.arrow import RowGroups
+from spotify_assets.assets.clean.evidence import Evidence, api_names
 from spotify_assets.lakehouse import Transaction, lot_number
-from spotify_assets.schemas import Table, clean, meta, raw
+from spotify_assets.schemas import Table, clean, meta, raw, raw_api
+from spotify_assets.transforms import api_plays
 from spotify_assets.transforms import plays as transforms
 from spotify_assets.transforms.stretches import Decided, Start, Stretches, earliest_change, start_for
 from spotify_assets.transforms.zones import DatedZones, local_date
@@ -23,10 +25,11 @@ ROWS_PER_STRETCH = 60_000
 """Rows that are decided, and plays whose full rows are in memory, at once: a million would take a gigabyte."""
 
 _HISTORY = raw.StreamingHistory.qualified_name()
+_API = raw_api.RecentlyPlayed.qualified_name()
 _PLAYS = clean.Plays.qualified_name()
 _SOURCES = clean.PlaySources.qualified_name()
 _KEYS = {"track_number": "track_key", "artist_number": "artist_key", "album_number": "album_key"}
-_NOTHING_CHANGED = Start(date.max, datetime.max, datetime.max)
+_NOTHING_CHANGED = Start(date.max, datetime.max)
 
 Read = Callable[..., pl.DataFrame]
 
@@ -40,10 +43,11 @@ class Update:
     """What was brought up to date.
 
     Attributes:
-        listeners: People with history.
+        listeners: People of whom plays are known.
         days: Rows of clean.days.
         days_written: Days of clean.plays that were changed.
         days_related: Days of clean.play_sources that were changed.
+        intervals: Rows of clean.coverage.
         balance: Counts of the tables as they are now.
     """
 
@@ -51,6 +55,7 @@ class Update:
     days: int
     days_written: int
     days_related: int
+    intervals: int
     balance: dict[str, int]
 
 
@@ -67,10 +72,11 @@ def update_plays(
     *,
     zones_of: Callable[[str], DatedZones],
     session_gap_minutes: int,
+    outage_minutes: int,
     now: datetime,
     rows_per_stretch: int = ROWS_PER_STRETCH,
 ) -> Update:
-    """Make clean.plays, clean.play_sources and clean.days what `transforms.plays` makes of raw.streaming_history.
+    """Make clean.plays, clean.play_sources, clean.days and clean.coverage what the transforms make of the raw tables.
 
     Begins at the first day that can differ from what is stored, by what the stored rows were decided from.
 
@@ -78,10 +84,14 @@ def update_plays(
         Unbalanced: A source row is missing, stands twice, or is neither a copy nor superseded.
     """
     with progress.stage("plays: read"):
-        listeners = transaction.read(raw.StreamingHistory, ["listener"], distinct=True)["listener"].sort()
-        zones = {listener: zones_of(listener) for listener in listeners}
+        told = (raw.StreamingHistory, raw_api.RecentlyPlayed)
+        listeners = pl.concat(transaction.read(table, ["listener"], distinct=True) for table in told)
+        zones = {listener: zones_of(listener) for listener in listeners["listener"].unique().sort()}
         basis = _Basis(_last_change(transaction), transforms.rules_fingerprint(zones, session_gap_minutes))
-        start = _start(transaction, basis)
+        decided = transaction.read(meta.Decided, where="table_name = ?", parameters=[_PLAYS])
+        is_new = decided.is_empty() or decided["sequence"].item() != basis.sequence
+        evidence = Evidence.read(transaction, longest_silence=timedelta(minutes=outage_minutes), is_new=is_new)
+        start = _start(transaction, basis, decided, evidence)
     days_before = transaction.read(clean.Days)
     sessions_before = transaction.read(meta.SessionDays)
     # Sums of the days that stay, then of those that are decided anew, then what is corrected.
@@ -90,7 +100,9 @@ def update_plays(
     sessions = [sessions_before.lazy().filter(stays)]
     if start != _NOTHING_CHANGED:
         with progress.stage("plays: read"):
-            updating = _Updating(transaction, start, days_before, zones, session_gap_minutes, rows_per_stretch)
+            updating = _Updating(
+                transaction, start, days_before, evidence, zones, session_gap_minutes, rows_per_stretch
+            )
         with progress.stage("plays: write"):
             updating.write()
             sums += [part.filter(~stays) for part in updating.sums]
@@ -99,10 +111,15 @@ def update_plays(
                 sums.append(plays.select("listener", "played_on", plays_hash="play_hash"))
                 sessions.append(transforms.session_sums(plays))
             _record(transaction, basis, is_whole=updating.has_rivals)
+    elif is_new:
+        _record(transaction, basis, is_whole=decided["is_whole"].item())
+    _replace(transaction, clean.Coverage, evidence.coverage, evidence.coverage_before)
+    if evidence.facts is not None:
+        _replace(transaction, meta.TrackFacts, evidence.facts, evidence.facts_before)
     today = {listener: local_date(now, of_listener) for listener, of_listener in zones.items()}
     day_sums = transforms.added_up(transforms.DAY_SUMS, sums).collect().lazy()
     session_sums = transforms.added_up(transforms.SESSION_SUMS, sessions).collect().lazy()
-    days = transforms.days(day_sums, session_sums, today=today).collect()
+    days = transforms.days(day_sums, session_sums, evidence.of_days(zones).lazy(), today=today).collect()
     _replace(transaction, clean.Days, days, days_before)
     _replace(transaction, meta.SessionDays, session_sums.cast({"plays_hash": pl.String}).collect(), sessions_before)
     with progress.stage("plays: balance"):
@@ -111,7 +128,7 @@ def update_plays(
         transforms.changed_days(days.lazy(), days_before.lazy(), column).collect().height
         for column in ("plays_hash", "sources_hash")
     )
-    return Update(len(zones), days.height, written, related, balance)
+    return Update(len(zones), days.height, written, related, evidence.coverage.height, balance)
 
 
 def _replace(transaction: Transaction, table: type[Table], rows: pl.DataFrame, before: pl.DataFrame) -> None:
@@ -128,27 +145,29 @@ class _Basis(NamedTuple):
 
 
 def _last_change(transaction: Transaction) -> int:
-    of_history = transaction.read(meta.Changes, ["sequence"], where="table_name = ?", parameters=[_HISTORY])
-    return of_history["sequence"].max() or 0
+    names = [_HISTORY, _API, raw_api.Tracks.qualified_name()]
+    changes = transaction.read(meta.Changes, ["sequence"], where="table_name IN (SELECT unnest(?))", parameters=[names])
+    return changes["sequence"].max() or 0
 
 
-def _start(transaction: Transaction, basis: _Basis) -> Start | None:
+def _start(transaction: Transaction, basis: _Basis, decided: pl.DataFrame, evidence: Evidence) -> Start | None:
     """Where the stored plays may begin to differ; None for everywhere."""
-    decided = transaction.read(meta.Decided, where="table_name = ?", parameters=[_PLAYS])
     if decided.is_empty() or decided["rules"].item() != basis.rules:
-        return None
-    if decided["sequence"].item() == basis.sequence:
-        return _NOTHING_CHANGED
-    if decided["is_whole"].item() or transaction.maximum(clean.Plays, "ended_at") is None:
         return None
     changed = transaction.read(
         meta.Changes,
         ["month"],
-        where="table_name = ? AND sequence > ?",
-        parameters=[_HISTORY, decided["sequence"].item()],
+        where="table_name IN (?, ?) AND sequence > ?",
+        parameters=[_HISTORY, _API, decided["sequence"].item()],
     )
-    changed_from = earliest_change(datetime.strptime(changed["month"].min(), "%Y-%m").replace(tzinfo=UTC))
-    return start_for(changed_from)
+    months = (datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC) for month in changed["month"])
+    instants = [*map(earliest_change, months), evidence.changed_from(transaction)]
+    changed_from = min(filter(None, instants), default=None)
+    if changed_from is None:
+        return _NOTHING_CHANGED
+    if decided["is_whole"].item() or transaction.maximum(clean.Plays, "ended_at") is None:
+        return None
+    return evidence.uncut(transaction, start_for(changed_from))
 
 
 def _record(transaction: Transaction, basis: _Basis, *, is_whole: bool) -> None:
@@ -171,6 +190,7 @@ class _Updating:
         transaction: Transaction,
         start: Start | None,
         days_before: pl.DataFrame,
+        evidence: Evidence,
         zones: Mapping[str, DatedZones],
         session_gap_minutes: int,
         rows_per_stretch: int,
@@ -181,12 +201,16 @@ class _Updating:
         self._transaction = transaction
         self._read: Read = transaction.read
         self._start = start
+        self._evidence = evidence
+        self._listeners = list(zones)
         self._known = days_before.lazy().filter(pl.col("plays") > 0)
         self._stored_days = set(days_before.filter(pl.col("plays") > 0)["played_on"])
         self._rows_per_stretch = rows_per_stretch
         self._told: list[pl.DataFrame] = []
         self._asked: set[str] = set()
         told = transaction.read(raw.StreamingHistory, transforms.NAME_COLUMNS, distinct=True, **self._rows_from_start())
+        if evidence.facts is not None:
+            told = pl.concat([told, api_names(transaction, self._api_rows_from_start())])
         self._names = transforms.names(told.lazy()).collect()
         self._lengths = _Lengths.read(transaction, start, self._names)
         self._stretches = Stretches(
@@ -197,16 +221,21 @@ class _Updating:
             told_last=self._told_last,
             before=_before(transaction, start, zones) if start else transforms.NOTHING,
             start=start,
+            facts=evidence.facts,
         )
 
     def _rows_from_start(self) -> dict[str, Any]:
         return {"where": "ts >= ?", "parameters": [self._start.ts_from]} if self._start else {}
 
+    def _api_rows_from_start(self) -> dict[str, Any]:
+        return {"where": "played_at >= ?", "parameters": [self._start.ended_from]} if self._start else {}
+
     def write(self) -> None:
         """Decide, and write the days that differ."""
-        for table in (clean.Plays, clean.PlaySources):
+        for table in (clean.Plays, clean.PlaySources, clean.Coverage):
             # So that they exist, also where there is nothing to write.
             self._transaction.append(table, pl.DataFrame(schema=table.polars_schema()))
+        _fill_new_column(self._transaction)
         plan = self._plan()
         appended = {clean.Plays: RowGroups(), clean.PlaySources: RowGroups()}
         with closing(one_ahead(self._decided_days(plan))) as written:
@@ -224,6 +253,9 @@ class _Updating:
     def _plan(self) -> list[tuple[datetime | None, datetime | None]]:
         """From when to when each stretch lasts: whole days, in which all rows of a minute lie."""
         ts = self._transaction.read(raw.StreamingHistory, ["ts"], **self._rows_from_start())
+        if self._evidence.facts is not None:
+            api = self._transaction.read(raw_api.RecentlyPlayed, ["played_at"], **self._api_rows_from_start())
+            ts = pl.concat([ts, api.rename({"played_at": "ts"})])
         counts = ts.lazy().group_by(pl.col("ts").dt.date()).len().sort("ts").collect()
         starts = counts.group_by(lot_number(self._rows_per_stretch), maintain_order=True).agg(pl.col("ts").first())
         cuts = [datetime.combine(day, time(), UTC) for day in starts["ts"][1:]]
@@ -238,9 +270,7 @@ class _Updating:
         with self._transaction.committed() as self._read:
             for number, (first, until) in enumerate(plan):
                 progress.report("Matching plays", number, len(plan))
-                history = self._read(raw.StreamingHistory, transforms.HISTORY_COLUMNS, **_between(first, until))
-                decided = self._stretches.take(history, until)
-                del history
+                decided = self._stretches.take(*self._told_in(first, until))
                 sums = (
                     transforms.day_sums(decided.plays.lazy(), decided.sources.lazy()).collect(engine="in-memory").lazy()
                 )
@@ -251,6 +281,19 @@ class _Updating:
                 if before > after:
                     yield from self._changed_days(decided, sums.filter(is_new), self._known.filter(is_new))
                     after = before
+
+    def _told_in(
+        self, first: datetime | None, until: datetime | None
+    ) -> tuple[pl.DataFrame, datetime | None, pl.DataFrame | None]:
+        """What `Stretches.take` takes."""
+        columns = self._evidence.history_columns(until)
+        history = self._read(raw.StreamingHistory, columns, **_between("ts", first, until))
+        if self._evidence.facts is None:
+            return history, until, None
+        if "track_id" not in columns:
+            history = history.with_columns(track_id=pl.lit(None, dtype=pl.String))
+        rows = self._read(raw_api.RecentlyPlayed, api_plays.API_COLUMNS, **_between("played_at", first, until))
+        return history, until, self._evidence.told(rows, self._names, self._listeners)
 
     def _changed_days(self, decided: Decided, sums: pl.LazyFrame, known: pl.LazyFrame) -> Iterator[list[_Days]]:
         hashes = pl.col("plays_hash", "sources_hash").cast(pl.String)
@@ -273,6 +316,14 @@ class _Updating:
         """clean.plays for decided plays."""
         told = plays.select(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last")).row(0)
         rows = self._read(raw.StreamingHistory, transforms.WRITTEN_COLUMNS, where="ts BETWEEN ? AND ?", parameters=told)
+        if plays.select(api_plays.is_api().any()).item():
+            of_api = self._read(
+                raw_api.RecentlyPlayed,
+                api_plays.WRITTEN_API_COLUMNS,
+                where="played_at BETWEEN ? AND ?",
+                parameters=told,
+            )
+            rows = pl.concat([rows, api_plays.written(of_api.lazy()).collect()], how="diagonal")
         assembled = transforms.assemble_plays(plays.lazy(), rows.lazy(), self._names.lazy())
         return (
             assembled.select(clean.Plays.column_names())
@@ -312,7 +363,7 @@ class _Updating:
             return []
         plays = self._transaction.query(
             "SELECT listener, play_id, track_key, ms_played, is_finished, is_scrobble AS was_scrobble "
-            f"FROM {_PLAYS} SEMI JOIN incoming_rows USING (track_key)",
+            f"FROM {_PLAYS} SEMI JOIN incoming_rows USING (track_key) WHERE source <> 'api'",
             incoming_rows=wrong.select("track_key"),
         )
         corrected = (
@@ -417,9 +468,16 @@ def _before(transaction: Transaction, start: Start, zones: Mapping[str, DatedZon
     return transforms.Before(last.with_columns(hashed).select(transforms.NOTHING.last.columns), known)
 
 
-def _between(first: datetime | None, until: datetime | None) -> dict[str, Any]:
-    bounds = [(f"ts {sign} ?", bound) for sign, bound in ((">=", first), ("<", until)) if bound]
+def _between(column: str, first: datetime | None, until: datetime | None) -> dict[str, Any]:
+    bounds = [(f"{column} {sign} ?", bound) for sign, bound in ((">=", first), ("<", until)) if bound]
     return {"where": " AND ".join(sql for sql, _ in bounds), "parameters": [bound for _, bound in bounds]}
+
+
+def _fill_new_column(transaction: Transaction) -> None:
+    """Plays of homes that are older than the column: of none of them the Web API told."""
+    if transaction.execute(f"SELECT count(*) FROM {_PLAYS} WHERE is_unverified IS NULL")[0][0]:
+        transaction.execute(f"UPDATE {_PLAYS} SET is_unverified = false WHERE is_unverified IS NULL")
+        transaction.mark_changed(clean.Plays)
 
 
 def _balance(transaction: Transaction) -> dict[str, int]:
@@ -432,33 +490,44 @@ def _balance(transaction: Transaction) -> dict[str, int]:
         Unbalanced: A source row is missing, stands twice, or is neither a copy nor superseded; or a play is missing or
             stands twice.
     """
-    row_ids = pl.DataFrame({"rows_of_exports": [0], "hashes": [None]})
-    if transaction.maximum(raw.StreamingHistory, "row_id") is not None:
-        row_ids = transaction.query(f"SELECT count(*) AS rows_of_exports, sum(hash(row_id)) AS hashes FROM {_HISTORY}")
+    rows_of_exports, export_hashes = _rows_and_hashes(transaction, raw.StreamingHistory)
+    rows_of_api, api_hashes = _rows_and_hashes(transaction, raw_api.RecentlyPlayed)
+    of_api = f"source_table = '{_API}'"
     sources = transaction.query(
-        "SELECT count(*) AS source_rows, sum(hash(source_row)) AS hashes, "
+        f"SELECT count(*) AS source_rows, count(*) FILTER ({of_api}) AS api_rows, "
+        f"sum(hash(source_row)) FILTER (NOT {of_api}) AS export_hashes, "
+        f"sum(hash(source_row)) FILTER ({of_api}) AS api_hashes, "
         "count(*) FILTER (rule IN ('superseded', 'basic_of_extended')) AS superseded, "
-        f"count(*) FILTER (rule = 'winner') AS winners, sum(hash(play_id)) FILTER (rule = 'winner') AS play_hashes "
+        "count(*) FILTER (rule = 'winner') AS winners, sum(hash(play_id)) FILTER (rule = 'winner') AS play_hashes "
         f"FROM {_SOURCES}"
-    )
+    ).row(0, named=True)
     plays = transaction.query(
         "SELECT count(*) AS plays, sum(hash(play_id)) AS hashes, "
         f"coalesce(sum(copies) FILTER (source <> 'api'), 0)::BIGINT AS copies FROM {_PLAYS}"
-    )
+    ).row(0, named=True)
     counts = {
-        "rows_of_exports": row_ids["rows_of_exports"].item(),
-        **{name: sources[name].item() for name in ("source_rows", "winners", "superseded")},
-        **{name: plays[name].item() for name in ("plays", "copies")},
+        "rows_of_exports": rows_of_exports,
+        "rows_of_api": rows_of_api,
+        **{name: sources[name] for name in ("source_rows", "winners", "superseded")},
+        **{name: plays[name] for name in ("plays", "copies")},
     }
     is_even = (
-        counts["rows_of_exports"] == counts["source_rows"] == counts["copies"] + counts["superseded"]
-        and row_ids["hashes"].item() == sources["hashes"].item()
-        and counts["plays"] == counts["winners"]
-        and plays["hashes"].item() == sources["play_hashes"].item()
+        rows_of_exports == sources["source_rows"] - sources["api_rows"] == plays["copies"] + sources["superseded"]
+        and rows_of_api == sources["api_rows"]
+        and (export_hashes, api_hashes) == (sources["export_hashes"], sources["api_hashes"])
+        and plays["plays"] == sources["winners"]
+        and plays["hashes"] == sources["play_hashes"]
     )
     if not is_even:
         raise Unbalanced(
-            f"The plays do not balance with the rows of exports ({counts}). Nothing was written: clean.plays is as it "
-            "was before this run. This is a defect of the transform, please report it with these counts."
+            f"The plays do not balance with the rows that tell of them ({counts}). Nothing was written: clean.plays is "
+            "as it was before this run. This is a defect of the transform, please report it with these counts."
         )
     return counts
+
+
+def _rows_and_hashes(transaction: Transaction, table: type[Table]) -> tuple[int, int | None]:
+    if transaction.maximum(table, "row_id") is None:
+        return 0, None
+    counted = transaction.query(f"SELECT count(*), sum(hash(row_id)) FROM {table.qualified_name()}")
+    return counted.row(0)

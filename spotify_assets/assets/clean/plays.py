@@ -1,4 +1,4 @@
-"""clean.plays, clean.play_sources and clean.days: one step, because they are one decision."""
+"""clean.plays, clean.play_sources, clean.days and clean.coverage: one step, because they are one decision."""
 
 import dagster as dg
 
@@ -7,34 +7,37 @@ from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import Warehouse
 from spotify_assets.listeners import Household
-from spotify_assets.schemas import clean, raw
+from spotify_assets.schemas import clean, raw, raw_api
 
 BALANCE_CHECK = "sources_balance"
 
 
-def build_plays_asset(*, household: Household, session_gap_minutes: int) -> dg.AssetsDefinition:
-    """The asset of clean.plays, clean.play_sources and clean.days.
+def build_plays_asset(*, household: Household, session_gap_minutes: int, outage_minutes: int) -> dg.AssetsDefinition:
+    """The asset of clean.plays, clean.play_sources, clean.days and clean.coverage.
 
     Args:
         household: Time zones of the listeners.
         session_gap_minutes: Silence after which a new session begins.
+        outage_minutes: Time without a successful poll after which an outage is told.
     """
+    known = [raw.StreamingHistory, raw.Imports, raw_api.RecentlyPlayed, raw_api.Polls, raw_api.Tracks]
 
     @dg.multi_asset(
         name="plays",
         specs=[
-            table_spec(clean.Plays, deps=[raw.StreamingHistory]),
-            table_spec(clean.PlaySources, deps=[raw.StreamingHistory]),
-            table_spec(clean.Days, deps=[raw.StreamingHistory]),
+            table_spec(clean.Plays, deps=known),
+            table_spec(clean.PlaySources, deps=known),
+            table_spec(clean.Days, deps=known),
+            table_spec(clean.Coverage, deps=[raw.Imports, raw_api.Polls]),
         ],
         check_specs=[
             dg.AssetCheckSpec(
                 BALANCE_CHECK,
                 asset=asset_key(clean.Plays),
                 description=(
-                    "Every source row stands in clean.play_sources exactly once, and the rows of exports equal the "
-                    "copies of export plays plus the superseded ones. Checked before the commit: days that do not "
-                    "balance are never written."
+                    "Every row of exports and of the Web API stands in clean.play_sources exactly once, and the rows "
+                    "of exports equal the copies of export plays plus the superseded ones. Checked before the commit: "
+                    "days that do not balance are never written."
                 ),
             )
         ],
@@ -47,6 +50,7 @@ def build_plays_asset(*, household: Household, session_gap_minutes: int) -> dg.A
                     transaction,
                     zones_of=household.zones_of,
                     session_gap_minutes=session_gap_minutes,
+                    outage_minutes=outage_minutes,
                     now=clock.now(),
                 )
             except Unbalanced as error:
@@ -65,5 +69,8 @@ def build_plays_asset(*, household: Household, session_gap_minutes: int) -> dg.A
             metadata={"dagster/row_count": update.balance["source_rows"], "days_written": update.days_related},
         )
         yield dg.MaterializeResult(asset_key=asset_key(clean.Days), metadata={"dagster/row_count": update.days})
+        yield dg.MaterializeResult(
+            asset_key=asset_key(clean.Coverage), metadata={"dagster/row_count": update.intervals}
+        )
 
     return plays

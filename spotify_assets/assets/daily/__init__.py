@@ -14,10 +14,19 @@ from spotify_assets.lakehouse import Lot, Lots
 from spotify_assets.schemas import Table, clean, daily
 from spotify_assets.transforms import checks
 from spotify_assets.transforms import daily as transforms
+from spotify_assets.transforms.coverage import DAY_EVIDENCE
 
 CODE_VERSIONS: dict[str, str] = {
     table.qualified_name(): "1"
-    for table in (daily.Listening, daily.Artists, daily.Albums, daily.Tracks, daily.Hours, daily.Sessions)
+    for table in (
+        daily.Listening,
+        daily.Artists,
+        daily.Albums,
+        daily.Tracks,
+        daily.Hours,
+        daily.Sessions,
+        daily.Completeness,
+    )
 }
 """Raise a version when the transform gives other rows: every day of that table is then built anew."""
 
@@ -99,7 +108,20 @@ def build_daily_assets(partitions_def: dg.PartitionsDefinition) -> list[dg.Asset
 
         return _built(daily.Sessions, session_plays, build)
 
-    return [listening, artists, albums, tracks, hours, sessions]
+    @daily_asset(
+        daily.Completeness,
+        plays=plays_of_days(transforms.COMPLETENESS_COLUMNS),
+        days=columns_of(clean.Days, ["listener", "played_on", *DAY_EVIDENCE], day_columns=["played_on"]),
+    )
+    def completeness(plays: Lots, days: pl.LazyFrame):
+        def build(lot: Lot):
+            of_lot = days.filter(pl.col("played_on").is_between(lot.first, lot.last))
+            rows = transforms.completeness(lot.rows, of_lot).collect()
+            return rows, checks.tracks_balance(rows.lazy(), lot.rows)
+
+        return _built(daily.Completeness, plays, build)
+
+    return [listening, artists, albums, tracks, hours, sessions, completeness]
 
 
 def _built(
