@@ -154,7 +154,7 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
                 "artists_wanted": artists.height,
                 "artists_known": artists.filter(pl.col("artist_name").is_in(known["artist_name"].implode())).height,
                 **wanting.coverage(artists, known["artist_name"], "artist_name"),
-                "artists_asked_for": outcome.asked,
+                "recordings_asked_for": outcome.asked,
                 "artists_told": outcome.told,
                 "artists_by_source": _by_source(known, "artist_name"),
                 "attribution": _attribution(known, [OwnGenres, MusicBrainz, *providers.genres]),

@@ -90,7 +90,9 @@ def _genres(told: Any) -> dict[str, int | None]:
         votes = genre.get("count") if isinstance(genre, Mapping) else None
         is_counted = isinstance(votes, int) and not isinstance(votes, bool) and abs(votes) < 10**9
         if isinstance(name, str) and 0 < len(name.strip()) <= _LONGEST_GENRE and not (is_counted and votes <= 0):
-            genres[name.strip()] = votes if is_counted else None
+            # JSON can hold halves of surrogate pairs, which no table can.
+            whole = name.strip().encode("utf-8", "replace").decode()
+            genres[whole] = votes if is_counted else None
     return genres
 
 

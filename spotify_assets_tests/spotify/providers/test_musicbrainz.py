@@ -73,6 +73,14 @@ def test_a_recording_s_genres_count_when_its_only_artist_has_none(
     assert ask(provider, track, budget) == [Genre("dub", 2)]
 
 
+def test_a_genre_with_half_a_surrogate_pair_can_be_stored(
+    provider: MusicBrainz, musicbrainz: DemoMusicBrainz, track: DemoTrack, budget: Budget
+) -> None:
+    credit = {"name": "NAME", "artist": {"genres": [{"name": "dub\ud800", "count": 1}]}}
+    musicbrainz.faults.add(altered(lambda body: {"recordings": [{"artist-credit": [credit]}]}))
+    assert ask(provider, track, budget, "NAME") == [Genre("dub?", 1)]
+
+
 def test_an_unknown_isrc_is_no_error(
     provider: MusicBrainz, catalogue: DemoCatalogue, budget: Budget, musicbrainz: DemoMusicBrainz
 ) -> None:
