@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from spotify_assets.assets.raw import ASKS_TAG
+from spotify_assets.assets import ASKS_TAG
 from spotify_assets.assets.table_asset import asset_key
 from spotify_assets.schemas import raw_api
 

@@ -1,13 +1,12 @@
 """What arrived: privacy exports, and responses of the Web API."""
 
-from spotify_assets.assets.raw.asking import ASKS_TAG, Client, Spotify
+from spotify_assets.assets.raw.asking import Client, Spotify
 from spotify_assets.assets.raw.exports import NO_EXPORT, ImportConfig, build_export_assets
 from spotify_assets.assets.raw.live import build_live_assets
 from spotify_assets.assets.raw.providers import build_provider_assets
 from spotify_assets.assets.raw.replay import build_responses_asset
 
 __all__ = [
-    "ASKS_TAG",
     "NO_EXPORT",
     "Client",
     "ImportConfig",

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import dagster as dg
 
+from spotify_assets.assets import ASKS_TAG
 from spotify_assets.assets.raw.responses import (
     ListsOfPages,
     PagedList,
@@ -36,9 +37,6 @@ from spotify_assets.spotify.errors import (
 )
 from spotify_assets.spotify.model import Endpoint, Request, Response
 from spotify_assets.spotify.reading import page_of
-
-ASKS_TAG = "spotify_assets/asks"
-"""Tag of the assets whose steps ask somebody on the internet; its value says whom."""
 
 ANSWERED_CHECK = "spotify_answered"
 

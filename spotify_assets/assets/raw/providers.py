@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 
 from spotify_assets import progress
-from spotify_assets.assets.raw.asking import ASKS_TAG
+from spotify_assets.assets import ASKS_TAG
 from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import Transaction, Warehouse
