@@ -97,7 +97,7 @@ def tell_by_api(settings: Settings, word: str) -> None:
     listed = {"artist_id": ids["Artist"], "position": 1, "market": "US", "is_from_search": False}
     number = len(word) + ord(word[0])
     rows: dict[type[Table], dict] = {
-        raw_api.RecentlyPlayed: played | {"played_at": FIRST_DAY, "item_hash": 1, "row_id": 1, "response_id": 1},
+        raw_api.RecentlyPlayed: played | {"played_at": FIRST_DAY, "item_hash": 1, "row_id": number, "response_id": 1},
         raw_api.Tracks: telling("Track", track),
         raw_api.Albums: telling("Album", {"name": f"{word} Disc"}),
         raw_api.Artists: telling("Artist", artist),

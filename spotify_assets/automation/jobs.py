@@ -5,8 +5,6 @@ from collections.abc import Callable
 import dagster as dg
 
 from spotify_assets.assets import ASKS_TAG
-from spotify_assets.assets.table_asset import asset_key
-from spotify_assets.schemas import raw_api
 
 IMPORT_JOB = "import_exports"
 REPLAY_JOB = "replay_responses"
@@ -44,9 +42,7 @@ def build_jobs(
     )
     replay_responses = dg.define_asset_job(
         REPLAY_JOB,
-        selection=dg.AssetSelection.assets(
-            *(asset_key(table) for table in (raw_api.ApiResponses, raw_api.RejectedItems))
-        ),
+        selection=dg.AssetSelection.assets("raw/api_responses", "raw/rejected_items"),
         description="Take in recorded responses of Spotify named in the config; without any, remove those that aged.",
     )
     daily = dg.define_asset_job(
