@@ -9,6 +9,9 @@ from typing import Any
 
 def whole_text(text: str) -> str:
     """The text with halves of surrogate pairs, which no UTF-8 can hold, replaced by U+FFFD."""
+    # Nearly every text is plain, and a day's responses hold a million of them.
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

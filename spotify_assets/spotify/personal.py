@@ -80,7 +80,10 @@ def _cleaned(value: Any, *, is_user: bool = False) -> Any:
         return [_cleaned(inner, is_user=is_user) for inner in value]
     if isinstance(value, str):
         # A user object that is a mere text can only be a name or an address.
-        return None if is_user else _USER_IN_TEXT.sub(r"\1", whole_text(value))
+        if is_user:
+            return None
+        text = whole_text(value)
+        return _USER_IN_TEXT.sub(r"\1", text) if "user" in text else text
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:

@@ -104,7 +104,7 @@ def read(response: Response) -> Reading:
             reading.items += 1
             reason = f"The body is not what {response.endpoint} answers with: {odd}."
             reading.rejected.append(Rejected(0, reason, response.body))
-    elif response.status in (400, 404):
+    elif response.status == 404 or (response.status == 400 and response.endpoint in _BY_ID):
         reading.missing = list(_unknown_to_spotify(response))
     return reading
 
@@ -717,6 +717,11 @@ _SINGLE: dict[str, str] = {
     Endpoint.ARTIST_TOP_TRACKS: "artist",
 }
 """What is missing when the endpoint answers that it does not know the id."""
+
+_BY_ID = frozenset(
+    {Endpoint.TRACK, Endpoint.ALBUM, Endpoint.ARTIST, Endpoint.TRACKS, Endpoint.ALBUMS, Endpoint.ARTISTS}
+)
+"""Endpoints that nothing but an id is asked of: what they find impossible (400) is the id."""
 
 _BATCHES: dict[str, str] = {Endpoint.TRACKS: "track", Endpoint.ALBUMS: "album", Endpoint.ARTISTS: "artist"}
 

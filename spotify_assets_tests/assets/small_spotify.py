@@ -14,7 +14,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
-from spotify_assets.spotify.errors import CapabilityAbsent, QuotaBlocked, SignInExpired, TransientFailure
+from spotify_assets.spotify.errors import (
+    CapabilityAbsent,
+    PermanentFailure,
+    QuotaBlocked,
+    SignInExpired,
+    TransientFailure,
+)
 from spotify_assets.spotify.model import Endpoint, Request, Response
 
 Answer = tuple[int, Any]
@@ -107,6 +113,8 @@ class SmallClient:
         )
         if answer.status_code == 429:
             raise QuotaBlocked(request.endpoint, at + timedelta(days=1), "The quota is used.")
+        if answer.status_code == 400:
+            raise PermanentFailure("Spotify refuses what was asked for.", 400, response)
         if answer.status_code >= 500:
             raise TransientFailure("Spotify is out of order.")
         if answer.status_code == 403 and request.endpoint != Endpoint.PLAYLIST_ITEMS:

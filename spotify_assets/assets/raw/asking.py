@@ -20,6 +20,7 @@ from spotify_assets.assets.raw.responses import (
     PagedList,
     Taken,
     note_unanswered_poll,
+    outcome_of_status,
     take_responses,
 )
 from spotify_assets.assets.table_asset import asset_key, table_spec
@@ -66,7 +67,7 @@ class Spotify:
         markets: ISO 3166-1 country of a listener, where it is known.
         daily_budget: Requests that may be made to an endpoint in a day; None where that is not known.
         quota_rows: Rows of raw.api_quota as they are now.
-        trouble: Why Spotify is not asked any more in this run; empty as long as it is.
+        catalogue_listener: Whose sign-in is used for what is no listener's own; None until that is found out.
     """
 
     client: Client | None
@@ -74,25 +75,17 @@ class Spotify:
     markets: Mapping[str, str] = field(default_factory=dict)
     daily_budget: Callable[[Endpoint], int | None] = lambda _: None
     quota_rows: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-    trouble: str = ""
     catalogue_listener: str | None = None
 
     def fetch(self, request: Request) -> Response:
-        """As `Client.fetch`; after Spotify was found to be out of order, without asking it again in this run.
+        """As `Client.fetch`.
 
         Raises:
             SpotifyError: There is no answer.
         """
-        if self.trouble:
-            # Each request waits out its own attempts: ten steps of them would hold a run for many minutes.
-            raise TransientFailure(self.trouble)
         if self.client is None:
             raise NotSignedIn(request.listener)
-        try:
-            return self.client.fetch(request)
-        except TransientFailure as error:
-            self.trouble = str(error)
-            raise
+        return self.client.fetch(request)
 
     def fetch_for_nobody(self, endpoint: Endpoint, params: Mapping[str, str | int]) -> Response:
         """Ask for what is no listener's own: as the app where it has a secret, else with any listener's sign-in.
@@ -168,22 +161,24 @@ class Asking:
 
         Args:
             listener: Whose sign-in to use; None for what is no listener's own.
-            accepts: Statuses that are an answer, beside 200, 204, 400 and 404.
+            accepts: Statuses that are an answer, beside 200, 204 and, where an id is asked for, 404.
             is_optional: There is another way: that the app may not ask this endpoint is no obstacle.
 
         Raises:
             Absent: The app may not ask this endpoint, which is optional.
             Stopped: There is no answer.
         """
+        answers = {200, 204, *accepts, *([404] if "id" in params or "ids" in params else [])}
         try:
             if listener is None:
                 response = self.spotify.fetch_for_nobody(endpoint, params)
             else:
                 response = self.spotify.fetch(Request(endpoint, params, listener))
         except (CapabilityAbsent, PermanentFailure) as error:
-            if error.response is not None:
+            # A 403 that is raised is about the app or the listener, not about the playlist that was asked for.
+            if error.response is not None and not (error.response.status == 403 and 403 in accepts):
                 self._keep(error.response)
-                if error.response.status in accepts:
+                if error.response.status in answers:
                     return error.response
             if is_optional and isinstance(error, CapabilityAbsent):
                 raise Absent from error
@@ -191,7 +186,7 @@ class Asking:
         except SpotifyError as error:
             raise self._stopped(error) from error
         self._keep(response)
-        if response.status in (200, 204, 400, 404, *accepts):
+        if response.status in answers:
             return response
         if is_optional and response.status == 403:
             raise Absent
@@ -312,6 +307,8 @@ def outcome_without_response(error: BaseException | None) -> str | None:
         return "rate_limited"
     if isinstance(error, SignInExpired):
         return "unauthorized"
+    if isinstance(error, TransientFailure | PermanentFailure) and error.status:
+        return outcome_of_status(error.status)
     return "forbidden" if isinstance(error, CapabilityAbsent) else "failed"
 
 

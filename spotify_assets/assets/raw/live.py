@@ -198,7 +198,7 @@ def _ask_objects(asking: Asking, kind: str) -> dict[str, Any]:
         left = len(wanted)
         with asking.until_stopped():
             for object_id in wanted:
-                asking.ask(single, {"id": object_id})
+                asking.ask(single, {"id": object_id}, accepts=(400,))
                 left -= 1
     except Stopped:
         pass
@@ -215,7 +215,7 @@ def _open(asking: Asking, kind: str, *, is_simplified_enough: bool = False) -> l
 
 
 def _ask_batch(asking: Asking, endpoint: Endpoint, ids: Sequence[str]) -> None:
-    response = asking.ask(endpoint, {"ids": ",".join(ids)}, is_optional=True)
+    response = asking.ask(endpoint, {"ids": ",".join(ids)}, accepts=(400,), is_optional=True)
     if response.status in (400, 404) and len(ids) > 1:
         # One impossible id spoils the whole request: halve until it stands alone and is noted as missing.
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):

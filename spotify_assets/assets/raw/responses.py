@@ -148,6 +148,11 @@ def note_unanswered_poll(transaction: Transaction, listener: str, at: datetime, 
     _decide_polls(transaction, listener, [_poll(listener, at, None, outcome)])
 
 
+def outcome_of_status(status: int) -> str:
+    """What raw.polls says of an answer that told nothing."""
+    return _OUTCOMES.get(status, "failed")
+
+
 def _count(taken: Taken, table: type[Table], rows: int) -> None:
     if rows:
         name = table.qualified_name()
@@ -353,7 +358,7 @@ def _take_plays_of(transaction: Transaction, listener: str, asked: Sequence[_New
 
 def _poll_of(each: _New) -> Row:
     response, reading = each.response, each.reading
-    outcome = "told" if _is_told(each) or response.status == 204 else _OUTCOMES.get(response.status, "failed")
+    outcome = "told" if _is_told(each) or response.status == 204 else outcome_of_status(response.status)
     poll = _poll(response.listener, response.fetched_at, each.response_id, outcome)
     if outcome == "told" and reading.items:
         instants = reading.instants
