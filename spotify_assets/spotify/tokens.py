@@ -44,9 +44,8 @@ def _is_no_wire_log(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-# Their debugging lines hold whole headers and bodies: bearer tokens, refresh tokens, the app's secret.
-for _name in ("spotipy.oauth2", "spotipy.client"):
-    logging.getLogger(_name).addFilter(_is_no_wire_log)
+# Its debugging lines hold whole headers and bodies: codes, refresh tokens, the app's secret.
+logging.getLogger("spotipy.oauth2").addFilter(_is_no_wire_log)
 
 
 class TokenFile(CacheHandler):
