@@ -198,7 +198,7 @@ def test_a_range_of_days_holds_those_days_alone():
 
 def test_no_plays_make_no_rows():
     assert {name: table.height for name, table in _tables().items()} == dict.fromkeys(
-        ("listening", "artists", "albums", "tracks", "hours", "sessions"), 0
+        ("listening", "artists", "albums", "tracks", "hours", "sessions", "completeness"), 0
     )
 
 

@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from spotify_assets_tests.transforms.history import Lakehouse, Row, at, basic, track, uri, without_uri
+from spotify_assets_tests.transforms.history import (
+    Lakehouse,
+    Row,
+    api_play,
+    at,
+    basic,
+    told_poll,
+    track,
+    uri,
+    without_uri,
+)
 
 # Slow machines must not make a property flaky, and the first example compiles what the others use.
 _ANY = settings(
@@ -196,7 +206,7 @@ def test_writing_only_the_changed_days_after_each_import_equals_writing_everythi
     for rows in exports:
         step_by_step.take(rows)
         step_by_step.write()
-    at_once = Lakehouse(today=date(2021, 6, 18), history=step_by_step.history)
+    at_once = Lakehouse(today=date(2021, 6, 18), history=step_by_step.history, imports=step_by_step.imports)
     at_once.write()
     assert_frame_equal(step_by_step.plays, at_once.plays)
     assert_frame_equal(step_by_step.sources, at_once.sources)
@@ -225,6 +235,50 @@ def test_any_split_of_the_days_in_any_order_gives_the_same_daily_tables(rows, cu
     for name, table in lakehouse.daily().items():
         joined = pl.concat([part[name] for part in parts]).sort(table.columns[:3])
         assert_frame_equal(joined, table.sort(table.columns[:3]))
+
+
+_HEARD_AT = tuple(moment + timedelta(seconds=apart) for moment in _MOMENTS for apart in (-200, 0.3, 59, 300))
+
+
+@st.composite
+def _heard(draw: st.DrawFn) -> Row:
+    name, artist = draw(st.sampled_from(_TITLES))
+    return api_play(
+        draw(st.sampled_from(_HEARD_AT)),
+        draw(st.sampled_from((None, 31_000, 300_000))),
+        name=name,
+        artist=artist,
+        track_uri=draw(st.sampled_from(_URIS)),
+        isrc=draw(st.sampled_from((None, "ISRC"))),
+    )
+
+
+@settings(_ANY, max_examples=60)
+@given(
+    st.lists(any_export, max_size=2),
+    st.lists(_heard(), min_size=1, max_size=6, unique_by=lambda row: (row["played_at"], row["track_uri"])),
+    st.data(),
+)
+def test_the_order_of_exports_and_of_what_the_api_told_does_not_matter(exports, heard, data):
+    instants = sorted({row["played_at"] for row in heard})
+    polls = [told_poll(instant + timedelta(minutes=5), instant, instant) for instant in instants]
+
+    def taken(exports: list, heard: list, polls: list, is_heard_first: bool) -> Lakehouse:
+        lakehouse = Lakehouse(today=date(2021, 6, 18))
+        steps = [*((lakehouse.take, rows) for rows in exports if rows)]
+        told = [(lakehouse.hear, heard[:3]), (lakehouse.poll, polls), (lakehouse.hear, heard[3:])]
+        for step, rows in [*told, *steps] if is_heard_first else [*steps, *told]:
+            step(rows)
+        lakehouse.write()
+        return lakehouse
+
+    one = taken(exports, heard, polls, data.draw(st.booleans()))
+    shuffled = (data.draw(st.permutations(rows)) for rows in (exports, heard, polls))
+    other = taken(*shuffled, data.draw(st.booleans()))
+    _assert_same_clean_tables(one, other)
+    assert_frame_equal(one.coverage(), other.coverage())
+    assert set(one.plays["source"]) <= {"extended", "basic", "api"}
+    assert one.sources.height == one.history.height + one.api.height
 
 
 _PLAYED = st.tuples(
