@@ -610,6 +610,25 @@ def _add_sign_ins(table: Table, settings: Settings, now: datetime) -> None:
         state = sign_in_state(folder, listener, now=now)
         table.add_row(label, Text(state.message, style="" if state.standing == Standing.GOOD else "yellow"))
         label = ""
+    _add_spotify(table, settings, now)
+
+
+def _add_spotify(table: Table, settings: Settings, now: datetime) -> None:
+    """What Spotify offers to the app that is known, and what was asked of it today."""
+    from spotify_assets.spotify.credentials import CredentialsUnusable, credentials_of
+    from spotify_assets.spotify.status import status_lines
+
+    try:
+        credentials = credentials_of(settings)
+    except CredentialsUnusable as error:
+        table.add_row("Spotify", Text(str(error), style="yellow"))
+        return
+    if credentials is None or not settings.paths.state_file.exists():
+        return
+    label = "Spotify"
+    for line in status_lines(settings, now=now, application=credentials.client_id):
+        table.add_row(label, Text(line))
+        label = ""
 
 
 def show_demo(settings: Settings, finished: DemoFinished) -> None:

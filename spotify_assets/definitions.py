@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from spotify_assets.assets.table_asset import IO_MANAGER_KEY
 from spotify_assets.automation.alerts import build_alerts_sensor
 from spotify_assets.automation.inbox import build_inbox_sensor
 from spotify_assets.automation.jobs import (
+    ASKING_JOBS,
     DAILY_JOB,
     EVERYTHING_DUE_JOB,
     IMPORT_JOB,
@@ -33,10 +35,11 @@ from spotify_assets.automation.jobs import (
     PURPOSE_TAG,
     build_jobs,
 )
+from spotify_assets.automation.live import build_live_jobs, build_live_schedules
 from spotify_assets.automation.nightly import build_nightly_schedule
 from spotify_assets.automation.partitions import daily_partitions
 from spotify_assets.automation.run_history import prune_run_history
-from spotify_assets.automation.runs import build_everything
+from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.automation.stale_days import LOADED_FROM_TAG, build_stale_days_sensor
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
@@ -76,9 +79,9 @@ def build_definitions(
         "warehouse": warehouse,
         IO_MANAGER_KEY: LakehouseIOManager(warehouse=warehouse),
         "clock": Clock(),
-        "spotify": _spotify(settings, household),
         **(resource_overrides or {}),
     }
+    resources.setdefault("spotify", _spotify(settings, household, resources["clock"]))
     resources.setdefault("providers", build_providers(settings, now=resources["clock"].now))
 
     partitions = daily_partitions(settings, resources["clock"].now())
@@ -87,6 +90,7 @@ def build_definitions(
         return build_definitions(settings, extra_assets=extra_assets, resource_overrides=resource_overrides)
 
     jobs = {job.name: job for job in build_jobs(_everything_due(settings, rebuild), _old_runs_pruned(settings))}
+    live_jobs = build_live_jobs(_asked_and_built(settings, rebuild))
     return dg.Definitions(
         assets=[
             build_export_assets(
@@ -104,8 +108,11 @@ def build_definitions(
             *build_daily_assets(partitions),
             *extra_assets,
         ],
-        jobs=list(jobs.values()),
-        schedules=[build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB])],
+        jobs=[*jobs.values(), *live_jobs],
+        schedules=[
+            build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB]),
+            *build_live_schedules(settings, live_jobs),
+        ],
         sensors=[
             build_alerts_sensor(settings),
             build_inbox_sensor(settings, jobs[IMPORT_JOB]),
@@ -116,11 +123,62 @@ def build_definitions(
     )
 
 
-def _spotify(settings: Settings, household: Household) -> dg.ResourceDefinition:
+def _spotify(settings: Settings, household: Household, clock: Clock) -> dg.ResourceDefinition:
     """What steps have of Spotify, made anew for each run: nobody to ask, as long as no app is known."""
     listeners = [listener.name for listener in household.listeners] or [settings.listener]
-    markets = {listener.name: listener.market for listener in household.listeners if listener.market}
-    return dg.ResourceDefinition(lambda _: Spotify(None, listeners, markets), description="Whoever asks Spotify.")
+
+    def make(_: dg.InitResourceContext) -> Spotify:
+        # Loaded where it is needed only: spotipy takes as long as a tenth of every start.
+        from spotify_assets.spotify.client import SpotifyClient
+        from spotify_assets.spotify.credentials import CredentialsUnusable, credentials_of
+        from spotify_assets.spotify.quota import BUCKETS
+        from spotify_assets.spotify.sign_in import token_source
+
+        try:
+            credentials = credentials_of(settings)
+            tokens = token_source(settings, now=clock.now)
+        except CredentialsUnusable as error:
+            return Spotify(None, listeners, household.markets, trouble=str(error))
+        if credentials is None:
+            return Spotify(None, listeners, household.markets)
+        client = SpotifyClient.of_home(
+            settings, tokens, now=clock.now, sleep=time.sleep, application=credentials.client_id
+        )
+        return Spotify(
+            client,
+            listeners,
+            household.markets,
+            daily_budget=lambda endpoint: client.ledger.daily_budget(BUCKETS[endpoint]),
+            quota_rows=lambda: client.ledger.rows(clock.now()),
+        )
+
+    return dg.ResourceDefinition(make, description="Whoever asks Spotify.")
+
+
+def _asked_and_built(
+    settings: Settings, rebuild: Callable[[], dg.Definitions]
+) -> Callable[[dg.OpExecutionContext, str], None]:
+    def ask_and_build(context: dg.OpExecutionContext, name: str) -> None:
+        with living_run(settings.paths, context.run_id, name):
+            outcome = build_everything(
+                rebuild,
+                context.instance,
+                build_warehouse(settings),
+                State(settings.paths.state_file),
+                asking_job=ASKING_JOBS[name],
+                purpose=name,
+            )
+        _require_success(outcome)
+        came = len(outcome.results) > 1
+        context.log.info(f"Something new came; {outcome.built_days} days are built." if came else "Nothing new came.")
+
+    return ask_and_build
+
+
+def _require_success(outcome: Outcome) -> None:
+    if not outcome.is_success:
+        failed = ", ".join(result.run_id for result in outcome.results if not result.success)
+        raise dg.Failure(f"Run {failed} failed; its page says why. What the others built is published.")
 
 
 def _everything_due(
@@ -133,9 +191,7 @@ def _everything_due(
         purpose = context.run.tags.get(PURPOSE_TAG, EVERYTHING_DUE_JOB)
         with living_run(settings.paths, context.run_id, purpose):
             outcome = build_everything(rebuild, context.instance, build_warehouse(settings), state, purpose=purpose)
-        if not outcome.is_success:
-            failed = ", ".join(result.run_id for result in outcome.results if not result.success)
-            raise dg.Failure(f"Run {failed} failed; its page says why. What the others built is published.")
+        _require_success(outcome)
         context.log.info(f"{outcome.built_days} days were stale and are built.")
         if state.first_day() is None:
             context.log.warning(NO_EXPORT)

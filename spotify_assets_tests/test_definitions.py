@@ -147,13 +147,18 @@ def test_the_assets_are_these(settings: Settings) -> None:
 def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(settings: Settings) -> None:
     repository = build_definitions(settings).get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"import_exports", "replay_responses", "daily", "everything_due", "nightly"}
+    asking = {"ask_recently_played", "ask_catalogue", "ask_top_lists"}
+    building = {"import_exports", "replay_responses", "daily", "everything_due", "nightly"}
+    assert jobs == {*asking, *building, "poll", "catalogue_backlog", "top_lists"}
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
         "alerts": dg.DefaultSensorStatus.RUNNING,
         "inbox": dg.DefaultSensorStatus.RUNNING,
         "stale_days": dg.DefaultSensorStatus.RUNNING,
     }
-    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly"}
+    schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
+    assert schedules == dict.fromkeys(
+        ["nightly", "poll", "catalogue_backlog", "top_lists"], dg.DefaultScheduleStatus.RUNNING
+    )
 
 
 def test_an_import_asks_nobody_on_the_internet(settings: Settings) -> None:

@@ -19,6 +19,7 @@ import requests
 from spotify_assets.automation.jobs import ALERTS_SENSOR
 from spotify_assets.clock import Clock
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.token_folder import SignInState, Standing, TokenFolder, sign_in_state
 from spotify_assets.state import StaleDay, State
 
 STALE_AFTER = timedelta(hours=30)
@@ -85,6 +86,16 @@ def days_stay_stale(stale: Iterable[StaleDay], since: datetime | None, now: date
             f"{STALE_AFTER.total_seconds() / 3600:.0f} hours. `spotify-assets status` says which and why; the runs in "
             "the Dagster UI say what keeps them.",
         )
+    ]
+
+
+def sign_ins_end(states: Iterable[SignInState]) -> list[Alert]:
+    """Sign-ins that have ended or soon will."""
+    return [
+        # The name is in the text only: the cursor, which Dagster keeps, tells nobody.
+        Alert(f"{state.standing} {state.ends_at}", "A sign-in to Spotify is to be renewed", state.message)
+        for state in states
+        if state.standing in (Standing.ENDING, Standing.ENDED)
     ]
 
 
@@ -179,11 +190,13 @@ def build_alerts_sensor(settings: Settings) -> dg.SensorDefinition:
             memory.fresh_at = now
         failures = failed_runs(context.instance, memory.failures_since)
         lasting = days_stay_stale(stale, memory.fresh_at, now)
+        folder = TokenFolder(settings.paths.tokens_folder)
+        lasting += sign_ins_end(sign_in_state(folder, listener, now=now) for listener in folder.listeners())
         undelivered = []
         for alert in (*failures, *lasting):
             if not memory.is_due(alert, now):
                 continue
-            context.log.warning(f"{alert.title}. {alert.text}")
+            context.log.warning(f"{alert.title}: {alert.text}")
             try:
                 deliver(settings, alert)
             except NotDelivered as error:

@@ -11,6 +11,14 @@ REPLAY_JOB = "replay_responses"
 DAILY_JOB = "daily"
 EVERYTHING_DUE_JOB = "everything_due"
 NIGHTLY_JOB = "nightly"
+POLL_JOB, CATALOGUE_JOB, TOP_LISTS_JOB = "poll", "catalogue_backlog", "top_lists"
+
+ASKING_JOBS = {
+    POLL_JOB: "ask_recently_played",
+    CATALOGUE_JOB: "ask_catalogue",
+    TOP_LISTS_JOB: "ask_top_lists",
+}
+"""Jobs over the assets that ask, by the job that runs them and builds what came of it."""
 
 NIGHTLY_SCHEDULE = "nightly"
 INBOX_SENSOR = "inbox"
@@ -45,6 +53,17 @@ def build_jobs(
         selection=dg.AssetSelection.assets("raw/api_responses", "raw/rejected_items"),
         description="Take in recorded responses of Spotify named in the config; without any, remove those that aged.",
     )
+    polled = dg.AssetSelection.assets("raw/recently_played", "raw/polls")
+    ranked = dg.AssetSelection.assets("raw/top_artists", "raw/top_tracks")
+    asking_jobs = [
+        dg.define_asset_job(ASKING_JOBS[POLL_JOB], selection=polled, description="Ask for everybody's last plays."),
+        dg.define_asset_job(ASKING_JOBS[TOP_LISTS_JOB], selection=ranked, description="Ask for everybody's top lists."),
+        dg.define_asset_job(
+            ASKING_JOBS[CATALOGUE_JOB],
+            selection=asks - polled - ranked,
+            description="Ask for libraries, tracks, albums, artists, features and genres.",
+        ),
+    ]
     daily = dg.define_asset_job(
         DAILY_JOB,
         selection=dg.AssetSelection.groups("daily"),
@@ -77,4 +96,4 @@ def build_jobs(
         prune_old_runs()
         build_what_is_due()
 
-    return [import_exports, replay_responses, daily, everything_due, nightly]
+    return [import_exports, replay_responses, *asking_jobs, daily, everything_due, nightly]

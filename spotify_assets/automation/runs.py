@@ -22,6 +22,9 @@ from spotify_assets.state import State, StateError, is_held
 JOINED_WITHIN_DAYS = 31
 """Ranges of stale days closer than this are one run: a run costs more than a month of days."""
 
+_NO_NEWS = ("raw.polls", "raw.api_responses", "raw.api_quota", "raw.missing_objects", "raw.rejected_items")
+"""Tables that are written at every question, whatever the answer."""
+
 _UNHEARD_OF = timedelta(minutes=15)
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -85,6 +88,7 @@ def build_everything(
     *,
     import_config: dict[str, Any] | None = None,
     replay_config: dict[str, Any] | None = None,
+    asking_job: str = "",
     run_config: dict[str, Any] | None = None,
     purpose: str = EVERYTHING_DUE_JOB,
     tags: Mapping[str, str] | None = None,
@@ -98,6 +102,7 @@ def build_everything(
         state: The home's state.
         import_config: Config of the `streaming_history` step.
         replay_config: Config of the `api_responses` step, which then comes first.
+        asking_job: A job that asks Spotify, which then comes first; nothing else is done if nothing new came.
         run_config: Further config of every run, such as loggers.
         purpose: For messages to others who wait for the lock.
         tags: Further tags of the runs.
@@ -117,6 +122,15 @@ def build_everything(
                 )
             )
             if not outcome.is_success:
+                return outcome
+        if asking_job:
+            known = warehouse.last_change(except_for=_NO_NEWS)
+            outcome.results.append(
+                definitions.resolve_job_def(asking_job).execute_in_process(
+                    run_config, instance=instance, raise_on_error=False, tags=tags
+                )
+            )
+            if not outcome.is_success or warehouse.last_change(except_for=_NO_NEWS) == known:
                 return outcome
         imports = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(

@@ -30,6 +30,7 @@ from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSessi
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.transaction import Transaction, read_table
 from spotify_assets.schemas import Table
+from spotify_assets.schemas.meta import Changes
 from spotify_assets.settings import HomePaths, Settings
 
 _STORAGE_VERSION = "v1.4.0"
@@ -293,6 +294,11 @@ class Warehouse(DuckDBResource):
                 else 0
                 for table in tables
             }
+
+    def last_change(self, *, except_for: Sequence[str] = ()) -> int:
+        """Number of the newest change of any table (`schema.table`) but some; 0 when nothing was ever written."""
+        changes = self.read(Changes, ["table_name", "sequence"])
+        return changes.filter(~pl.col("table_name").is_in(list(except_for)))["sequence"].max() or 0
 
     def stale_days(self) -> pl.DataFrame:
         """As `staleness.stale_days`."""

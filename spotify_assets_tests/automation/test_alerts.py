@@ -16,8 +16,10 @@ from pydantic import SecretStr
 
 from spotify_assets.automation.alerts import STALE_AFTER
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets.state import State
 from spotify_assets_tests.automation.ticks import days_ago, tick
+from spotify_assets_tests.spotify.token_processes import a_sign_in
 
 NOW = datetime.now(UTC)
 
@@ -156,6 +158,17 @@ def test_what_was_mended_and_breaks_again_is_told_again(settings: Settings, inst
             now += timedelta(minutes=1)
             cursor = look(told, instance, cursor, now)
     assert len(server.posted) == 2
+
+
+def test_a_sign_in_that_ends_is_told_a_month_before(settings: Settings, instance: dg.DagsterInstance) -> None:
+    TokenFolder(settings.paths.tokens_folder).write("demo", a_sign_in(authorized_at=NOW))
+    with webhook() as server:
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}"))
+        cursor = look(told, instance, None, NOW)
+        for days in (100, 155, 156, 190):
+            cursor = look(told, instance, cursor, NOW + timedelta(days=days))
+    assert len(server.posted) == 2
+    assert "ends on" in server.posted[0]["text"] and "has ended" in server.posted[1]["text"]
 
 
 def test_without_a_channel_it_is_in_the_log(settings: Settings, instance: dg.DagsterInstance, capfd) -> None:
