@@ -105,8 +105,9 @@ def test_failures_from_before_the_first_look_are_no_news(settings: Settings, ins
     fail_a_run(instance)
     with webhook() as server:
         told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}"))
-        cursor = look(told, instance, None, NOW + timedelta(minutes=1))
-        look(told, instance, cursor, NOW + timedelta(minutes=2))
+        later = datetime.now(UTC) + timedelta(minutes=1)
+        cursor = look(told, instance, None, later)
+        look(told, instance, cursor, later + timedelta(minutes=1))
     assert server.posted == []
 
 

@@ -55,6 +55,9 @@ def known(instance: dg.DagsterInstance, settings: Settings) -> dict[str, Any]:
     graph = build_definitions(settings).resolve_asset_graph()
     for key in sorted(graph.get_all_asset_keys()):
         event = instance.get_latest_materialization_event(key)
+        if event is None:
+            # Nobody was asked yet.
+            continue
         ids = instance.event_log_storage.get_latest_storage_id_by_partition(
             key, dg.DagsterEventType.ASSET_MATERIALIZATION
         )

@@ -55,7 +55,7 @@ def test_what_an_import_in_the_ui_left_stale_is_built_by_one_run_of_the_stale_ta
     (request,) = data.run_requests
     assert request.job_name == "daily"
     assert range_of(request) == (str(days_ago(3)), str(days_ago(3)))
-    assert len(request.asset_selection) == 6
+    assert len(request.asset_selection) == 7
     assert execute(settings, instance, request).success
     assert State(settings.paths.state_file).stale_days() == []
     listening = scan_table(settings.home, "daily.listening").collect().sort("played_on")
