@@ -100,9 +100,11 @@ def demo_packages(tmp_path_factory: pytest.TempPathFactory) -> DemoPackages:
 
 
 @pytest.fixture(scope="session")
-def demo_home(tmp_path_factory: pytest.TempPathFactory, demo_packages: DemoPackages) -> Path:
+def demo_home(tmp_path_factory: pytest.TempPathFactory, demo_packages: DemoPackages, worker_id: str) -> Path:
     """A home into which the demo packages were imported, once for all test processes. To be read, not changed."""
-    home = tmp_path_factory.getbasetemp().parent / "demo-home"
+    folder = tmp_path_factory.getbasetemp()
+    # Without other processes the folder above is that of all runs there ever were.
+    home = (folder if worker_id == "master" else folder.parent) / "demo-home"
     with FileLock(f"{home}.lock"):
         if not (home / "lakehouse.duckdb").exists():
             finished = import_paths(settings_of(home), demo_packages.paths)
