@@ -420,7 +420,7 @@ def _lots(connection: duckdb.DuckDBPyConnection, table: type[Table], parts: list
     if table.layout.month_column is None:
         yield from ([part] for part in parts)
         return
-    rows = _stored_months(connection, table, _days_of(table, parts))
+    rows = _stored_months(connection, table, _in_months(table, parts))
     lot: list[_Part] = []
     rows_of_lot = 0
     for part in parts:
@@ -438,7 +438,7 @@ def _make(cursor: duckdb.DuckDBPyConnection, lot: list[_Part], statement: str) -
     table = lot[0].table
     column = table.layout.month_column
     if column is not None:
-        statement += f" WHERE {_days_of(table, lot)}"
+        statement += f" WHERE {_in_months(table, lot)}"
     order = table.sort_columns()
     # Rows that are equal in the sort columns would otherwise lie as DuckDB's threads happened to hand them over.
     order += [name for name in table.primary_key() or table.column_names() if name not in order]
@@ -479,7 +479,7 @@ def _file(part: _Part, frame: pl.DataFrame) -> _Made:
     )
 
 
-def _days_of(table: type[Table], parts: list[_Part]) -> str:
+def _in_months(table: type[Table], parts: list[_Part]) -> str:
     """A condition in SQL on the months of the parts, and those between them."""
     column = quoted(table.layout.month_column or "")
     # A DATE compared with an instant is cast in the session's zone, which is UTC.

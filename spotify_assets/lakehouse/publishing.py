@@ -73,9 +73,7 @@ def publish_if_changed(
             raise RuntimeError("publishing while this process has the warehouse open")
         with warehouse.look(log) as (connection, catalog):
             sequence = last_change(connection, catalog)
-            if sequence == 0:
-                return None
-            if sequence == published_sequence(paths):
+            if sequence == 0 or sequence == published_sequence(paths):
                 return None
             try:
                 tables_published = _write_published(connection, catalog, warehouse, sequence, published_at)

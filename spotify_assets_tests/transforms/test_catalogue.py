@@ -12,13 +12,7 @@ from spotify_assets.transforms import catalogue
 from spotify_assets_tests.transforms.history import Lakehouse, Row, at, basic, lakehouse_of, track, uri, without_uri
 from spotify_assets_tests.transforms.telling import Telling, artist_object, spotify_id, told_objects, track_object
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_frames():
-    """The engine for large frames takes twice as long to get going."""
-    with pl.Config() as config:
-        config.set_engine_affinity("in-memory")
-        yield
+pytestmark = pytest.mark.usefixtures("small_frames")
 
 
 def _catalogue(*rows: Row) -> dict[str, pl.DataFrame]:

@@ -22,17 +22,11 @@ from spotify_assets_tests.transforms.history import (
     without_uri,
 )
 
+pytestmark = pytest.mark.usefixtures("small_frames")
+
 _DAY = date(2021, 6, 15)
 _MIDNIGHT = at(hours=10)
 _NAMELESS = {"name": None, "artist": None, "album": None, "track_uri": None}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_frames():
-    """The engine for large frames takes twice as long to get going."""
-    with pl.Config() as config:
-        config.set_engine_affinity("in-memory")
-        yield
 
 
 def _episode(ts: datetime, ms_played: int) -> Row:

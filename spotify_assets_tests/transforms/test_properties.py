@@ -23,18 +23,12 @@ from spotify_assets_tests.transforms.history import (
     without_uri,
 )
 
+pytestmark = pytest.mark.usefixtures("small_frames")
+
 # Slow machines must not make a property flaky, and the first example compiles what the others use.
 _ANY = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_frames():
-    """Hundreds of frames of a few rows: the engine for large ones takes twice as long to get going."""
-    with pl.Config() as config:
-        config.set_engine_affinity("in-memory")
-        yield
 
 
 _TITLES = (("Song", "Band"), ("SONG", "band"), ("Other", "Band"), (None, None))

@@ -13,17 +13,11 @@ from spotify_assets.transforms.stretches import Stretches, earliest_change
 from spotify_assets_tests.transforms.history import Lakehouse, Row, api_play, at, lakehouse_of, told_poll, track
 from spotify_assets_tests.transforms.long_histories import LISTENERS, ZONES, heard, learned, tellings, told_rows
 
+pytestmark = pytest.mark.usefixtures("small_frames")
+
 _ANY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _small_frames():
-    """Hundreds of frames of a few rows: the engine for large ones takes twice as long to get going."""
-    with pl.Config() as config:
-        config.set_engine_affinity("in-memory")
-        yield
 
 
 def _in_stretches(lakehouse: Lakehouse, zones: dict, cuts: list[datetime]) -> tuple[pl.DataFrame, pl.DataFrame]:
