@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,6 +34,7 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the lakehouse (SPOTIFY_ASSETS_HOME).", file_okay=False, show_default=False),
 ]
+_DEMO_YEARS = 6
 UiOption = Annotated[bool, typer.Option("--ui", help="Serve the Dagster UI too, on 127.0.0.1.")]
 PortOption = Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.", min=1, max=65535)]
 
@@ -240,12 +241,17 @@ def status(home: HomeOption = None) -> None:
 @app.command()
 def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 3000,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="On the demo (made first if need be), beside a demo Spotify that goes on.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Open the Dagster UI on this home; it serves until Ctrl-C."""
     from spotify_assets import console
     from spotify_assets.commands import serve_ui
 
+    if demo:
+        raise typer.Exit(_serve_demo(home, port))
     settings = _settings(home)
     console.tell_address(settings, port)
     raise typer.Exit(serve_ui(settings, port))
@@ -307,17 +313,39 @@ def demo(
             "--home", help="Folder of the demo; .demo unless SPOTIFY_ASSETS_HOME says otherwise.", show_default=False
         ),
     ] = None,
-    years: Annotated[int, typer.Option(help="Years of invented history.", min=1, max=15)] = 6,
+    years: Annotated[int, typer.Option(help="Years of invented history.", min=1, max=15)] = _DEMO_YEARS,
+    cohort: Annotated[
+        Literal["extended", "development"],
+        typer.Option(help="What kind of app asks: an old one, which is told more, or one made today."),
+    ] = "extended",
 ) -> None:
-    """Invent a listener, import that listener's exports and show what comes out. Touches nobody's own home."""
+    """Invent a listener, take in what Spotify would tell of them and show what comes out. Touches nobody's own home."""
     from spotify_assets import console
-    from spotify_assets.commands import run_demo
+    from spotify_assets.demo_home import make_demo
 
     settings = _demo_settings(home)
     with console.progress_bar():
-        finished = run_demo(settings, years=years)
+        finished = make_demo(settings, years=years, cohort=cohort)
     console.show_demo(settings, finished)
-    raise typer.Exit(console.exit_code(finished))
+    raise typer.Exit(console.demo_exit_code(finished))
+
+
+def _serve_demo(home: Path | None, port: int) -> int:
+    import signal
+
+    from spotify_assets import console
+    from spotify_assets.demo_home import is_demo, make_demo, serve_demo_ui
+
+    settings = _demo_settings(home)
+    if not is_demo(settings):
+        with console.progress_bar():
+            finished = make_demo(settings, years=_DEMO_YEARS)
+        console.show_demo(settings, finished)
+        if not finished.outcome.is_success:
+            return console.demo_exit_code(finished)
+    # The sign-in at the demo Spotify must go with it, also when a supervisor ends this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    return serve_demo_ui(settings, port, tell=console.tell_demo_address)
 
 
 def _demo_settings(home: Path | None) -> Settings:

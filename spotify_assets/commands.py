@@ -5,11 +5,9 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from spotify_assets import progress
 from spotify_assets.automation import purging
 from spotify_assets.automation.jobs import IMPORT_PURPOSE, REPLAY_PURPOSE
 from spotify_assets.automation.purging import PurgePlan, PurgeReport
@@ -59,12 +57,12 @@ def import_paths(settings: Settings, paths: Sequence[Path], *, clock: Clock | No
     """
     Household.of(settings).check(settings.listener)
     absolute = [str(path.expanduser().absolute()) for path in paths]
-    return _build(settings, {"paths": absolute, "listener": settings.listener}, clock, purpose=IMPORT_PURPOSE)
+    return build(settings, {"paths": absolute, "listener": settings.listener}, purpose=IMPORT_PURPOSE, clock=clock)
 
 
 def forget(settings: Settings, import_id: int, *, clock: Clock | None = None) -> Finished:
     """Take an import back and build what became stale; `clock` as in `import_paths`."""
-    return _build(settings, {"forget_import_id": import_id}, clock, purpose=f"imports forget {import_id}")
+    return build(settings, {"forget_import_id": import_id}, purpose=f"imports forget {import_id}", clock=clock)
 
 
 def replay_files(settings: Settings, paths: Sequence[Path]) -> Finished:
@@ -74,17 +72,19 @@ def replay_files(settings: Settings, paths: Sequence[Path]) -> Finished:
         HouseholdError: listeners.toml cannot be used.
     """
     absolute = [str(path.expanduser().absolute()) for path in paths]
-    return _build(settings, {}, None, purpose=REPLAY_PURPOSE, replay_config={"paths": absolute})
+    return build(settings, {}, purpose=REPLAY_PURPOSE, replay_config={"paths": absolute})
 
 
-def _build(
+def build(
     settings: Settings,
     import_config: dict[str, Any],
-    clock: Clock | None,
     *,
     purpose: str,
+    clock: Clock | None = None,
     replay_config: dict[str, Any] | None = None,
+    asking_job: str = "",
 ) -> Finished:
+    """Run `automation.runs.build_everything` on a home, whose arguments these are; `clock` as in `import_paths`."""
     resources = {"clock": clock} if clock else {}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
@@ -96,18 +96,20 @@ def _build(
             State(settings.paths.state_file),
             import_config=import_config,
             replay_config=replay_config,
+            asking_job=asking_job,
             run_config=quiet,
             purpose=purpose,
         )
-    asset = ["raw", "api_responses"] if replay_config else ["raw", "streaming_history"]
+    asset = ["raw", "streaming_history"] if import_config else ["raw", "api_responses"]
     return Finished(outcome, _report(outcome, asset), _failure(outcome))
 
 
 def _report(outcome: Outcome, asset: list[str]) -> dict[str, Any]:
-    for event in outcome.results[0].get_asset_materialization_events():
-        if event.asset_key and event.asset_key.path == asset:
-            metadata = event.materialization.metadata
-            return {name: getattr(value, "data", getattr(value, "value", None)) for name, value in metadata.items()}
+    for result in outcome.results:
+        for event in result.get_asset_materialization_events():
+            if event.asset_key and event.asset_key.path == asset:
+                metadata = event.materialization.metadata
+                return {name: getattr(value, "data", getattr(value, "value", None)) for name, value in metadata.items()}
     return {}
 
 
@@ -170,27 +172,3 @@ def purge_listener(settings: Settings, listener: str) -> PurgeReport:
         default_listener=settings.listener,
         now=Clock().now(),
     )
-
-
-@dataclass(frozen=True)
-class DemoFinished(Finished):
-    """What the demo did, and what it had to find."""
-
-    packages: Any = None
-
-
-def run_demo(settings: Settings, *, years: int) -> DemoFinished:
-    """Invent a listener, write that listener's exports, import them and build everything."""
-    from spotify_assets.demo import write_demo_packages
-
-    prepare_home(settings)
-    progress.report("Inventing a listener")
-    packages = write_demo_packages(
-        settings.paths.home / "exports",
-        # A play of today's coming hours would lie in the future.
-        last_day=Clock().today(settings.zone_name) - timedelta(days=1),
-        years=years,
-        timezone=settings.zone_name,
-    )
-    finished = import_paths(settings, packages.paths)
-    return DemoFinished(finished.outcome, finished.report, finished.failure, packages=packages)

@@ -25,9 +25,12 @@ from spotify_assets.listeners import Household, HouseholdError
 from spotify_assets.settings import Settings
 
 if TYPE_CHECKING:
+    import duckdb
+
     from spotify_assets.automation.overview import Overview
     from spotify_assets.automation.purging import PurgePlan, PurgeReport
-    from spotify_assets.commands import DemoFinished, Finished
+    from spotify_assets.commands import Finished
+    from spotify_assets.demo_home import DemoFinished
     from spotify_assets.service import Service
     from spotify_assets.spotify.sign_in import SignedIn
     from spotify_assets.state import Published
@@ -105,6 +108,12 @@ def replay_exit_code(finished: Finished) -> int:
     if finished.failure or not finished.outcome.is_success or not finished.report["responses"]:
         return FAILED
     return PARTLY if finished.has_damage else 0
+
+
+def demo_exit_code(finished: DemoFinished) -> int:
+    """As `exit_code`; 1 also when nothing came of asking the demo Spotify."""
+    asked = finished.asked
+    return FAILED if asked and not asked.outcome.is_success else exit_code(finished)
 
 
 def complain(message: str) -> None:
@@ -657,6 +666,7 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
             "group by artist_name order by hours desc limit 8"
         ).fetchall()
         sources = dict(connection.sql("select rule, count(*) from clean.play_sources group by rule").fetchall())
+        live = _live_figures(connection)
     _out.print(
         f"\n[bold]{plays:,} plays[/], {hours:,.0f} hours, {tracks:,} tracks by {artists:,} artists, {first} to {last}"
     )
@@ -675,6 +685,7 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
         bar = "█" * max(1, round(28 * artist_hours / top[0][1]))
         chart.add_row(Text(name), f"{artist_hours:,.0f}", f"{artist_plays:,}", Text(bar, style="green"))
     _out.print(chart)
+    _show_demo_live(finished, live)
     _out.print()
     _out.print(f"DuckDB file  {paths.published_file}", soft_wrap=True)
     _out.print(f"Parquet      {paths.mirror_folder / 'current'}", soft_wrap=True)
@@ -684,12 +695,67 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
     python = shlex.quote(str(_program().with_name("python")))
     question = "import spotify_assets; print(spotify_assets.table('daily.artists').collect())"
     for line in (
-        f"{program} ui --home {home}",
+        f"{program} ui --demo --home {home}",
         f"{program} imports --home {home}",
         f"SPOTIFY_ASSETS_HOME={home} {python} -c {shlex.quote(question)}",
         f"{program} import ~/Downloads/my_spotify_data.zip",
     ):
         _out.print(line, soft_wrap=True, markup=False)
+
+
+def _live_figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """What Spotify's Web API has added to the exports."""
+    cursor = connection.sql(
+        """
+        select
+            (select count(*) from raw.polls) as polls,
+            (select count(*) from raw.polls where is_gap_provable) as gaps,
+            (select count(*) from raw.recently_played) as told,
+            (select count(*) from clean.plays where source = 'api') as api_only,
+            (select max(ended_at_local) from clean.plays where source = 'api') as latest,
+            (select count(*) from clean.tracks) as tracks,
+            (select count(*) from clean.tracks where duration_ms is not null) as tracks_told,
+            (select count(distinct track_uri) from clean.track_features) as tracks_with_features,
+            (select count(distinct artist_key) from clean.artist_genres) as artists_with_genres,
+            (select count(*) from clean.artists) as artists
+        """
+    )
+    return dict(zip(cursor.columns, cursor.fetchall()[0], strict=True))
+
+
+def _show_demo_live(finished: DemoFinished, live: dict[str, Any]) -> None:
+    """What came of asking the demo Spotify."""
+    if finished.asked is None:
+        return
+    _show_failure(finished.asked)
+    verified = live["told"] - live["api_only"]
+    _out.print()
+    _out.print("[bold]Beyond the exports[/], from the demo Spotify")
+    _out.print(
+        f"  {live['told']:,} plays told by {live['polls']:,} polls: {verified:,} are the exports' own, "
+        f"{live['api_only']:,} are newer (until {live['latest']:%Y-%m-%d %H:%M}), with estimated times"
+    )
+    if live["gaps"]:
+        _out.print(
+            f"  {live['gaps']} provable gap: an outage lost plays, see daily.completeness; the next export closes it"
+        )
+    _out.print(
+        f"  {live['tracks_told']:,} of {live['tracks']:,} tracks with length and ISRC, "
+        f"{live['tracks_with_features']:,} with audio features; genres of {live['artists_with_genres']:,} of "
+        f"{live['artists']:,} artists"
+    )
+    asked = ", ".join(f"{bucket} {requests}" for bucket, requests in sorted(finished.requests.items()))
+    _out.print(f"  [dim]{sum(finished.requests.values()):,} requests: {escape(asked)}[/]")
+
+
+def tell_demo_address(served: Settings, port: int) -> None:
+    """Where the UI and the demo Spotify are."""
+    tell_address(served, port)
+    _out.print(
+        f"The demo Spotify answers at {served.accounts_url} for as long as this runs; {served.listener} is signed in "
+        "there, goes on listening, and is polled every half hour.",
+        soft_wrap=True,
+    )
 
 
 def _program() -> Path:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
 
 def whole_text(text: str) -> str:
     """The text with halves of surrogate pairs, which no UTF-8 can hold, replaced by U+FFFD."""
@@ -17,8 +19,7 @@ def whole_text(text: str) -> str:
 
 def to_json(value: Any) -> str:
     """Compact JSON of a value; keys in sorted order, so that equal values give equal texts."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return whole_text(text)
+    return whole_text(_ENCODER.encode(value))
 
 
 def text_hash(text: str) -> int:

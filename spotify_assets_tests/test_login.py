@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from spotify_assets.demo.spotify.accounts import answer_consent_page
 from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import find_browser
-from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, answer_consent_page, running
+from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, running
 
 COMMAND = Path(sys.executable).with_name("spotify-assets")
 Run = Callable[..., subprocess.CompletedProcess[str]]

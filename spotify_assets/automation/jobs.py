@@ -12,6 +12,7 @@ DAILY_JOB = "daily"
 EVERYTHING_DUE_JOB = "everything_due"
 NIGHTLY_JOB = "nightly"
 POLL_JOB, CATALOGUE_JOB, TOP_LISTS_JOB = "poll", "catalogue_backlog", "top_lists"
+ASK_EVERYTHING_JOB = "ask_spotify"
 
 ASKING_JOBS = {
     POLL_JOB: "ask_recently_played",
@@ -64,6 +65,9 @@ def build_jobs(
             description="Ask for libraries, tracks, albums, artists, features and genres.",
         ),
     ]
+    ask_everything = dg.define_asset_job(
+        ASK_EVERYTHING_JOB, selection=asks, description="Ask Spotify, and providers, for everything at once."
+    )
     daily = dg.define_asset_job(
         DAILY_JOB,
         selection=dg.AssetSelection.groups("daily"),
@@ -96,4 +100,4 @@ def build_jobs(
         prune_old_runs()
         build_what_is_due()
 
-    return [import_exports, replay_responses, *asking_jobs, daily, everything_due, nightly]
+    return [import_exports, replay_responses, *asking_jobs, ask_everything, daily, everything_due, nightly]

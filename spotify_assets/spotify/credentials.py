@@ -77,6 +77,15 @@ def keep_credentials(paths: HomePaths, credentials: Credentials) -> None:
         write_private(paths.credentials_file, told, beside=paths.tokens_folder)
 
 
+def forget_credentials(paths: HomePaths) -> None:
+    """Remove what `keep_credentials` has kept.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    paths.credentials_file.unlink(missing_ok=True)
+
+
 def _read(file: Path) -> Credentials | None:
     try:
         told = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -676,10 +676,9 @@ def _objects(value: Any) -> Iterator[Told]:
     waiting = [value]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, list):
-            waiting.extend(part)
-        elif isinstance(part, dict):
-            waiting.extend(part.values())
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [each for each in inner if isinstance(each, dict | list)]
+        if isinstance(part, dict) and isinstance(part.get("name"), str):
             for kind in _KINDS:
                 if (object_id := _id_of(kind, part)) is not None:
                     told = _told(kind, object_id, part)

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, answer_consent_page, running
+from spotify_assets.demo.spotify.accounts import answer_consent_page
+from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, running
 
 CALLBACK = "http://127.0.0.1:5123/callback"
 VERIFIER = "v" * 60

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 import time
@@ -11,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
-import requests
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -105,18 +102,3 @@ def running(*, app: DemoApp = APP, **options: object) -> Iterator[DemoAccounts]:
         server.should_exit = True
         thread.join(10)
         listening.close()
-
-
-def answer_consent_page(
-    url: str, *, decision: str = "agree", listener: str = "demo", follows: bool = True
-) -> requests.Response:
-    """Do what a person does on Spotify's page; the page at which the browser ends, or the way to it."""
-    with requests.Session() as session:
-        session.trust_env = False
-        page = session.get(url, timeout=10)
-        number = re.search(r'name="question" value="([^"]+)"', page.text)
-        assert number, page.text
-        parts = urlsplit(url)
-        form = {"question": number[1], "decision": decision, "listener": listener}
-        target = f"{parts.scheme}://{parts.netloc}/authorize"
-        return session.post(target, data=form, timeout=30, allow_redirects=follows)

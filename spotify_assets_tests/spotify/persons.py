@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from spotify_assets.demo.spotify.accounts import answer_consent_page
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.sign_in import SignedIn, sign_in
-from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, answer_consent_page
+from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts
 
 
 class Person:

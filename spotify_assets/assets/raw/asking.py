@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -41,8 +42,10 @@ from spotify_assets.spotify.reading import page_of
 
 ANSWERED_CHECK = "spotify_answered"
 
-RESPONSES_PER_LOT = 10
-"""As many answers a killed run loses at most: some seconds of asking. Each lot costs a transaction."""
+RESPONSES_PER_LOT = 50
+SECONDS_PER_LOT = timedelta(seconds=5)
+"""A killed run loses no more than so many answers, and none that is older. Each lot costs a transaction, for which the
+warehouse is opened and closed: nobody is to wait for it while Spotify is waited for."""
 
 
 class Client(Protocol):
@@ -132,6 +135,7 @@ class Asking:
         self.requests = 0
         self.obstacles: list[str] = []
         self._waiting: list[Response] = []
+        self._stored_at = clock.now()
         self._profiles: list[Response] = []
 
     def __enter__(self) -> Asking:
@@ -195,9 +199,10 @@ class Asking:
     def _keep(self, response: Response) -> None:
         self.requests += 1
         self._waiting.append(response)
+        waiting_for = self.clock.now() - self._stored_at
         if response.endpoint == Endpoint.ME:
             self._profiles.append(response)
-        if len(self._waiting) >= RESPONSES_PER_LOT:
+        if len(self._waiting) >= RESPONSES_PER_LOT or waiting_for >= SECONDS_PER_LOT:
             self.store()
 
     def ask_list(
@@ -237,6 +242,7 @@ class Asking:
             # Whose a playlist is can only be told beside the profile, whose ids are not stored.
             self.taken.add(take_responses(transaction, [*self._profiles, *self._waiting]))
         self._waiting = []
+        self._stored_at = self.clock.now()
 
     def note(self, obstacle: str) -> None:
         """Remember what keeps Spotify from answering, once."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from datetime import datetime, timedelta
 from html import escape
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import requests
 from dateutil.relativedelta import relativedelta
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -250,6 +252,26 @@ class Accounts:
         token = self._tokens.issue(listener, scopes)
         seconds = int(LIFETIME.total_seconds())
         return {"access_token": token, "token_type": "Bearer", "expires_in": seconds, "scope": " ".join(scopes)}
+
+
+def answer_consent_page(
+    url: str, *, decision: str = "agree", listener: str = "demo", follows: bool = True
+) -> requests.Response:
+    """Do what a person does on the consent page.
+
+    :param url: of the page, with everything that an app asks for.
+    :param decision: ``agree`` or ``cancel``.
+    :param follows: False returns the redirect itself: its `Location` is where the browser would end.
+    :raises ValueError: when there is no consent page, but an error.
+    """
+    with requests.Session() as session:
+        session.trust_env = False
+        page = session.get(url, timeout=10)
+        number = re.search(r'name="question" value="([^"]+)"', page.text)
+        if not number:
+            raise ValueError(f"this is no consent page: {page.text}")
+        form = {"question": number[1], "decision": decision, "listener": listener}
+        return session.post(url.partition("?")[0], data=form, timeout=30, allow_redirects=follows)
 
 
 def _challenge(verifier: str) -> str:
