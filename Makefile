@@ -22,12 +22,11 @@ $(SETUP): setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[notebook,development]'
 	@touch $@
 
-demo: $(SETUP) ## Invent a listener, import that listener's exports, show the result (home: .demo/).
+demo: $(SETUP) ## Invent a listener, take in exports and live data of theirs, show the result (home: .demo/).
 	@$(BIN)/spotify-assets demo --home "$(HOME_OF_DEMO)"
 
-ui: $(SETUP) ## Open the Dagster UI on the demo.
-	@test -d "$(HOME_OF_DEMO)" || $(MAKE) demo
-	@$(BIN)/spotify-assets ui --home "$(HOME_OF_DEMO)"
+ui: $(SETUP) ## Open the Dagster UI on the demo, beside a demo Spotify that goes on.
+	@$(BIN)/spotify-assets ui --demo --home "$(HOME_OF_DEMO)"
 
 test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff check --quiet .

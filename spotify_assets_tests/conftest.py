@@ -17,6 +17,15 @@ from spotify_assets.settings import Settings
 
 DEMO_LAST_DAY = date(2025, 11, 9)
 DEMO_ZONE = "Europe/Berlin"
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

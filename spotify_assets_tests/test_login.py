@@ -16,7 +16,7 @@ import pytest
 
 from spotify_assets.demo.spotify.accounts import answer_consent_page
 from spotify_assets.spotify.token_folder import TokenFolder
-from spotify_assets_tests.conftest import find_browser
+from spotify_assets_tests.conftest import CHROMIUM_ARGUMENTS, find_browser
 from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, running
 
 COMMAND = Path(sys.executable).with_name("spotify-assets")
@@ -104,8 +104,6 @@ class LoggingIn:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     from playwright.sync_api import sync_playwright
-
-    from spotify_assets_tests.test_ui import CHROMIUM_ARGUMENTS
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_ARGUMENTS)

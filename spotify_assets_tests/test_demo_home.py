@@ -1,4 +1,4 @@
-"""The Dagster UI in a real browser: the asset graph, an asset with its columns, a run launched from the page."""
+"""The demo as a newcomer meets it: the command, then the Dagster UI in a real browser beside a demo Spotify."""
 
 from __future__ import annotations
 
@@ -11,24 +11,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from spotify_assets_tests.conftest import find_browser
+from spotify_assets.lakehouse import Warehouse, scan_table
+from spotify_assets_tests.conftest import CHROMIUM_ARGUMENTS, find_browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("ui")]
-
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+COMMAND = Path(sys.executable).with_name("spotify-assets")
 
 
 def _free_port() -> int:
@@ -37,14 +30,36 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A home of `spotify-assets demo`, and what the command said."""
+
+    home: Path
+    told: subprocess.CompletedProcess[str]
+
+
 @pytest.fixture(scope="module")
-def address(demo_home: Path) -> Iterator[str]:
-    """`spotify-assets ui` on the demo home."""
-    port = _free_port()
-    environment = {**os.environ, "SPOTIFY_ASSETS_TIMEZONE": "Europe/Berlin", "SPOTIFY_ASSETS_LISTENER": "demo"}
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("spotify-assets"), "ui", "--home", demo_home, "--port", str(port)],
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    home = tmp_path_factory.mktemp("demo") / "home"
+    # Somebody's real app must not be told to the demo, nor keep it from working.
+    environment = {**os.environ, "COLUMNS": "200", "SPOTIPY_CLIENT_ID": "somebody", "SPOTIPY_CLIENT_SECRET": "secret"}
+    told = subprocess.run(
+        [COMMAND, "demo", "--years", "1", "--home", home],
         env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return Demo(home, told)
+
+
+@pytest.fixture(scope="module")
+def address(demo: Demo) -> Iterator[str]:
+    """`spotify-assets ui --demo` on that home."""
+    port = _free_port()
+    process = subprocess.Popen(
+        [COMMAND, "ui", "--demo", "--home", demo.home, "--port", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -62,11 +77,32 @@ def address(demo_home: Path) -> Iterator[str]:
                 time.sleep(0.5)
         yield url
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        # To the command alone, as a supervisor does.
+        process.terminate()
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert _sign_ins(demo.home) == [], "the demo's sign-in goes with its Spotify"
+
+
+def _sign_ins(home: Path) -> list[str]:
+    return [path.name for path in (*home.glob("tokens/[!.]*"), *home.glob("credentials.toml"))]
+
+
+def test_the_demo_shows_export_and_live_data_of_one_listener(demo: Demo) -> None:
+    assert demo.told.returncode == 0, demo.told.stderr
+    assert "Beyond the exports" in demo.told.stdout and "provable gap" in demo.told.stdout
+    tables = {name: scan_table(demo.home, name).collect() for name in ("clean.plays", "raw.polls", "clean.tracks")}
+    by_source = dict(tables["clean.plays"]["source"].value_counts().iter_rows())
+    assert by_source["extended"] > 5_000 and by_source["basic"] > 0 and by_source["api"] > 100
+    told = scan_table(demo.home, "raw.recently_played").collect().height
+    assert told > by_source["api"], "some of what the Web API told is in the exports too"
+    assert tables["raw.polls"]["is_gap_provable"].any()
+    assert tables["clean.tracks"]["duration_ms"].is_not_null().mean() > 0.9
+    assert scan_table(demo.home, "clean.track_features").collect().height > 0
+    assert _sign_ins(demo.home) == []
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +116,21 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
+@pytest.mark.browser
 def test_the_asset_graph_shows_the_schemas_as_groups(page: Page, address: str) -> None:
     page.goto(f"{address}/asset-groups")
     for group in ("raw", "clean", "daily"):
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
 
 
+@pytest.mark.browser
 def test_an_asset_shows_its_columns_and_what_they_mean(page: Page, address: str) -> None:
     page.goto(f"{address}/assets/daily/listening?view=overview")
     for text in ("longest_session_ms", "Plays of tracks that count as a scrobble."):
         expect(page.get_by_text(text).first).to_be_visible()
 
 
+@pytest.mark.browser
 def test_the_runs_of_the_command_line_stand_on_the_runs_page(page: Page, address: str) -> None:
     page.goto(f"{address}/runs")
     expect(page.get_by_text("import_exports").first).to_be_visible()
@@ -103,7 +142,8 @@ def _ask(address: str, query: str, **variables: object) -> dict:
     return json.load(urllib.request.urlopen(request, timeout=30))["data"]
 
 
-def test_the_job_that_needs_no_config_runs_from_the_ui_and_its_page_says_so(page: Page, address: str) -> None:
+def _run(address: str, job_name: str) -> str:
+    """Launch a job as its page does, and wait for its end; returns the run's id."""
     launched = _ask(
         address,
         "mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) "
@@ -112,7 +152,7 @@ def test_the_job_that_needs_no_config_runs_from_the_ui_and_its_page_says_so(page
             "selector": {
                 "repositoryLocationName": "spotify_assets",
                 "repositoryName": "__repository__",
-                "jobName": "everything_due",
+                "jobName": job_name,
             },
             "mode": "default",
             "runConfigData": {},
@@ -127,5 +167,19 @@ def test_the_job_that_needs_no_config_runs_from_the_ui_and_its_page_says_so(page
             "runOrError"
         ]["status"]
     assert status == "SUCCESS"
+    return run_id
+
+
+@pytest.mark.browser
+def test_the_job_that_needs_no_config_runs_from_the_ui_and_its_page_says_so(page: Page, address: str) -> None:
+    run_id = _run(address, "everything_due")
     page.goto(f"{address}/runs/{run_id}")
     expect(page.get_by_text("days were stale and are built").first).to_be_visible()
+
+
+def test_the_listener_goes_on_listening_and_is_polled_beside_the_ui(demo: Demo, address: str) -> None:
+    before = scan_table(demo.home, "raw.polls").collect()
+    _run(address, "top_lists")
+    _run(address, "poll")
+    polls = Warehouse(home=str(demo.home)).read("raw.polls")
+    assert polls.height > before.height and set(polls["outcome"]) == {"told"}
