@@ -13,6 +13,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from spotify_assets.assets.raw.asking import ANSWERED_CHECK
+from spotify_assets.automation.jobs import ASKING_JOBS, CATALOGUE_JOB, POLL_JOB, TOP_LISTS_JOB
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_spotify
 from spotify_assets.demo.listener import DemoListener
@@ -22,25 +24,31 @@ from spotify_assets.demo.spotify.cohorts import Cohort
 from spotify_assets.instance import open_instance
 from spotify_assets.lakehouse import scan_table
 from spotify_assets.settings import Settings
-from spotify_assets.spotify.credentials import Credentials, keep_credentials
-from spotify_assets.spotify.token_folder import TokenFolder
+from spotify_assets.spotify.sign_in import sign_in
 from spotify_assets_tests.conftest import settings_of
-from spotify_assets_tests.spotify.token_processes import a_sign_in
+from spotify_assets_tests.spotify.demo_accounts import APP
+from spotify_assets_tests.spotify.persons import Person
 
 NAME = "demo"
-CLIENT_ID = "0123456789abcdef0123456789abcdef"
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
-JOBS = ("poll", "top_lists", "catalogue_backlog")
+JOBS = (POLL_JOB, TOP_LISTS_JOB, CATALOGUE_JOB)
 
 
-def small_listener() -> DemoListener:
+def small_listener(*, plays_per_day: float = 5.0) -> DemoListener:
     """Some days of plays, all of them before `BEGIN`: what Spotify tells is the same whenever it is asked."""
     return DemoListener(
         first_day=(BEGIN - timedelta(days=4)).date(),
         last_day=(BEGIN - timedelta(days=1)).date(),
         timezone="UTC",
-        plays_per_day=5.0,
+        plays_per_day=plays_per_day,
     )
+
+
+CHECKED = (
+    *("recently_played", "top_artists", "saved_tracks", "playlists"),
+    *("tracks", "artist_albums", "artist_top_tracks"),
+)
+"""The raw tables with the check that Spotify has answered."""
 
 
 @dataclass
@@ -76,9 +84,7 @@ class Served:
 
 
 @contextmanager
-def demo_spotify(
-    listener: DemoListener, *, time: Time | None = None, cohort: Cohort = DEVELOPMENT
-) -> Iterator[Served]:
+def demo_spotify(listener: DemoListener, *, time: Time | None = None, cohort: Cohort = DEVELOPMENT) -> Iterator[Served]:
     """Serve a demo Spotify without ceilings, which no listener has asked anything yet."""
     time = time or Time()
     demo = DemoSpotify({NAME: listener}, now=time.now, cohort=cohort, ceilings={}, requests_in_30_seconds=None)
@@ -97,22 +103,10 @@ def demo_spotify(
 def settings_at(folder: Path, url: str, **named: object) -> Settings:
     """Settings of a home that takes what is served at an address for Spotify."""
     return settings_of(
-        folder, **{"timezone": "UTC", "api_url": f"{url}/v1", "accounts_url": url, "requests_per_second": 1000.0}, **named
+        folder,
+        **{"timezone": "UTC", "api_url": f"{url}/v1", "accounts_url": url, "requests_per_second": 1000.0},
+        **named,
     )
-
-
-def sign_in(settings: Settings, now: datetime, *, hours: float = 1_000.0) -> None:
-    """What `spotify-assets login` leaves in a home.
-
-    Args:
-        hours: How long the access token is good. The refresh token is unknown to the accounts service.
-    """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    keep_credentials(settings.paths, Credentials(CLIENT_ID))
-    token = a_sign_in(
-        access_token=f"demo-TOKEN-for-{NAME}", authorized_at=now, expires_at=now + timedelta(hours=hours)
-    )
-    TokenFolder(settings.paths.tokens_folder).write(NAME, token)
 
 
 @dataclass(frozen=True)
@@ -130,21 +124,30 @@ class Execution:
 
 @dataclass
 class LiveHome:
-    """A home whose listener is signed in."""
+    """A home whose listener is signed in.
+
+    Attributes:
+        time: That of the demo Spotify which it asks.
+    """
 
     settings: Settings
-    served: Served
+    time: Time
 
     @classmethod
     def at(cls, folder: Path, served: Served, **named: object) -> LiveHome:
         """A new one."""
-        settings = settings_at(folder, served.url, **named)
-        sign_in(settings, served.time.now())
-        return cls(settings, served)
+        home = cls(settings_at(folder, served.url, **named), served.time)
+        home.sign_in()
+        return home
+
+    def sign_in(self) -> None:
+        """Sign in on the demo's consent page."""
+        settings, time = self.settings, self.time
+        sign_in(settings, Person(), now=time.now, sleep=time.sleep, client_id=APP.client_id, uses_browser=False)
 
     def run(self, job_name: str) -> Execution:
         """Run a job as the daemon does."""
-        time = self.served.time
+        time = self.time
         before = time.waited_seconds
         definitions = build_definitions(
             self.settings,
@@ -165,24 +168,17 @@ class LiveHome:
         """Run every job that asks, one after the other."""
         return [self.run(job_name) for job_name in JOBS]
 
+    def ask_all(self) -> list[Execution]:
+        """As `run_all`, without building anything of what came."""
+        return [self.run(ASKING_JOBS[job_name]) for job_name in JOBS]
+
     def table(self, name: str) -> pl.DataFrame:
         return scan_table(self.settings.home, name).collect()
 
     def obstacles(self) -> dict[str, str]:
         """By table what its check last said that keeps Spotify from answering."""
         with open_instance(self.settings) as instance:
-            keys = [
-                dg.AssetCheckKey(dg.AssetKey(["raw", name]), "spotify_answered")
-                for name in (
-                    "recently_played",
-                    "top_artists",
-                    "saved_tracks",
-                    "playlists",
-                    "tracks",
-                    "artist_albums",
-                    "artist_top_tracks",
-                )
-            ]
+            keys = [dg.AssetCheckKey(dg.AssetKey(["raw", name]), ANSWERED_CHECK) for name in CHECKED]
             found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
             evaluations = {
                 key.asset_key.path[-1]: record.event.dagster_event.asset_check_evaluation_data
@@ -190,3 +186,10 @@ class LiveHome:
                 if record.event
             }
         return {name: each.description for name, each in evaluations.items() if not each.passed}
+
+
+def ask_in_this_process(home: Path, url: str, instant: datetime, *job_names: str) -> None:
+    """Run jobs, to be killed meanwhile."""
+    living = LiveHome(settings_at(home, url), Time(instant))
+    for job_name in job_names:
+        living.run(job_name)
