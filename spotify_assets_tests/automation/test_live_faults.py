@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -268,3 +269,30 @@ def test_a_process_killed_while_it_asks_loses_no_more_than_a_lot_of_answers(tmp_
         endpoints = demo.requests.by_endpoint()
         assert told["recently_played"] == endpoints["/me/player/recently-played"] == 3
         assert told["artists"] == endpoints["/artists/{id}"] + endpoints["/artists"]
+
+
+def with_every_oddity(page: dict[str, Any]) -> dict[str, Any]:
+    """A page of plays in which two entries each have become odd in another way."""
+    entries = page["items"]
+    odd: list[Any] = []
+    for change in faults.ODD_PLAYS.values():
+        pair, entries = entries[:2], entries[2:]
+        odd += change({**page, "items": pair}).get("items") or pair
+    return {**page, "items": odd + entries, "cursors": None}
+
+
+def test_odd_plays_are_taken_in_or_quarantined_with_a_reason_and_everything_is_built(tmp_path: Path) -> None:
+    with demo_spotify(small_listener(plays_per_day=25.0)) as served:
+        home = LiveHome.at(tmp_path, served)
+        with served.demo.faults.during(faults.altered(with_every_oddity)):
+            assert home.run(POLL_JOB).jobs[-2:] == [IMPORT_JOB, DAILY_JOB]
+        (items,) = home.table("raw.polls")["items"]
+        rejected = home.table("raw.rejected_items").filter(pl.col("position") > 0)
+        plays = home.table("raw.recently_played")
+        # The same play twice is one.
+        assert plays.height + rejected.height == items - 1
+        assert rejected.height >= 5 and rejected["reason"].str.len_chars().min() > 10
+        assert home.table("clean.plays").height == plays.height
+        served.time.forward(minutes=30)
+        home.run(ASKING_JOBS[POLL_JOB])
+        assert home.obstacles() == {}
