@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -81,7 +81,7 @@ def build_definitions(
         "clock": Clock(),
         **(resource_overrides or {}),
     }
-    resources.setdefault("spotify", _spotify(settings, household, resources["clock"]))
+    resources.setdefault("spotify", build_spotify(settings, now=resources["clock"].now))
     resources.setdefault("providers", build_providers(settings, now=resources["clock"].now))
 
     partitions = daily_partitions(settings, resources["clock"].now())
@@ -123,8 +123,20 @@ def build_definitions(
     )
 
 
-def _spotify(settings: Settings, household: Household, clock: Clock) -> dg.ResourceDefinition:
-    """What steps have of Spotify, made anew for each run: nobody to ask, as long as no app is known."""
+def build_spotify(
+    settings: Settings, *, now: Callable[[], datetime], sleep: Callable[[float], None] = time.sleep
+) -> dg.ResourceDefinition:
+    """What steps have of Spotify, made anew for each run: nobody to ask, as long as no app is known.
+
+    Args:
+        settings: The home's settings.
+        now: Tells the instant (UTC).
+        sleep: Waits for so many seconds.
+
+    Raises:
+        HouseholdError: listeners.toml cannot be used.
+    """
+    household = Household.of(settings)
     listeners = [listener.name for listener in household.listeners] or [settings.listener]
 
     def make(_: dg.InitResourceContext) -> Spotify:
@@ -136,20 +148,18 @@ def _spotify(settings: Settings, household: Household, clock: Clock) -> dg.Resou
 
         try:
             credentials = credentials_of(settings)
-            tokens = token_source(settings, now=clock.now)
+            tokens = token_source(settings, now=now)
         except CredentialsUnusable as error:
             return Spotify(None, listeners, household.markets, trouble=str(error))
         if credentials is None:
             return Spotify(None, listeners, household.markets)
-        client = SpotifyClient.of_home(
-            settings, tokens, now=clock.now, sleep=time.sleep, application=credentials.client_id
-        )
+        client = SpotifyClient.of_home(settings, tokens, now=now, sleep=sleep, application=credentials.client_id)
         return Spotify(
             client,
             listeners,
             household.markets,
             daily_budget=lambda endpoint: client.ledger.daily_budget(BUCKETS[endpoint]),
-            quota_rows=lambda: client.ledger.rows(clock.now()),
+            quota_rows=lambda: client.ledger.rows(now()),
         )
 
     return dg.ResourceDefinition(make, description="Whoever asks Spotify.")

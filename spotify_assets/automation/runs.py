@@ -25,6 +25,9 @@ JOINED_WITHIN_DAYS = 31
 _NO_NEWS = ("raw.polls", "raw.api_responses", "raw.api_quota", "raw.missing_objects", "raw.rejected_items")
 """Tables that are written at every question, whatever the answer."""
 
+_BUILT_FROM = "built_from_change"
+"""Note in `state.sqlite`: up to which change of the raw tables everything is built."""
+
 _UNHEARD_OF = timedelta(minutes=15)
 
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -102,7 +105,8 @@ def build_everything(
         state: The home's state.
         import_config: Config of the `streaming_history` step.
         replay_config: Config of the `api_responses` step, which then comes first.
-        asking_job: A job that asks Spotify, which then comes first; nothing else is done if nothing new came.
+        asking_job: A job that asks Spotify, which then comes first; nothing else is done if there
+            is nothing that is not built yet.
         run_config: Further config of every run, such as loggers.
         purpose: For messages to others who wait for the lock.
         tags: Further tags of the runs.
@@ -124,13 +128,13 @@ def build_everything(
             if not outcome.is_success:
                 return outcome
         if asking_job:
-            known = warehouse.last_change(except_for=_NO_NEWS)
             outcome.results.append(
                 definitions.resolve_job_def(asking_job).execute_in_process(
                     run_config, instance=instance, raise_on_error=False, tags=tags
                 )
             )
-            if not outcome.is_success or warehouse.last_change(except_for=_NO_NEWS) == known:
+            # Not what has come in this run: one that was killed before it could build leaves its news to the next.
+            if not outcome.is_success or _news(warehouse) == int(state.note(_BUILT_FROM) or 0):
                 return outcome
         imports = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
@@ -163,7 +167,14 @@ def build_everything(
                 )
             )
             outcome.built_days += number_of_days
+        if outcome.is_success:
+            state.set_note(_BUILT_FROM, str(_news(warehouse)))
     return outcome
+
+
+def _news(warehouse: Warehouse) -> int:
+    """Number of the newest change from which something is built."""
+    return warehouse.last_change("raw", except_for=_NO_NEWS)
 
 
 @contextmanager

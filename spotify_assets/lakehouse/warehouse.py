@@ -295,10 +295,12 @@ class Warehouse(DuckDBResource):
                 for table in tables
             }
 
-    def last_change(self, *, except_for: Sequence[str] = ()) -> int:
-        """Number of the newest change of any table (`schema.table`) but some; 0 when nothing was ever written."""
+    def last_change(self, schema: str, *, except_for: Sequence[str] = ()) -> int:
+        """Number of the newest change of a schema's tables (`schema.table`) but some; 0 when none was ever written."""
         changes = self.read(Changes, ["table_name", "sequence"])
-        return changes.filter(~pl.col("table_name").is_in(list(except_for)))["sequence"].max() or 0
+        name = pl.col("table_name")
+        counts = name.str.starts_with(f"{schema}.") & ~name.is_in(list(except_for))
+        return changes.filter(counts)["sequence"].max() or 0
 
     def stale_days(self) -> pl.DataFrame:
         """As `staleness.stale_days`."""

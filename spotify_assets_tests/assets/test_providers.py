@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import dagster as dg
-import dataframely as dy
 import duckdb
 import polars as pl
 import pytest
@@ -27,6 +26,7 @@ from spotify_assets.lakehouse import LakehouseIOManager, Warehouse
 from spotify_assets.schemas import Table, clean, raw_api
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.providers import build_providers
+from spotify_assets_tests.assets.stored_plays import filled, store_plays
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.spotify.providers.conftest import NOW, features_of, small_catalogue
 
@@ -74,42 +74,12 @@ def asking(tmp_path: Path, urls: dict[str, str], played: Sequence[DemoTrack]) ->
         provider_seconds_between_requests=0.0,
         **urls,
     )
-    store_plays(settings, played)
+    store_plays(warehouse_of(settings), played)
     return settings
 
 
 def warehouse_of(settings: Settings) -> Warehouse:
     return Warehouse.from_settings(settings)
-
-
-def filled(table: type[Table], rows: Sequence[dict]) -> pl.DataFrame:
-    """Rows with something in every column that may not be NULL."""
-    something = {pl.String: "x", pl.Int64: 1, pl.Float64: 0.0, pl.Boolean: False, pl.Date: NOW.date()}
-
-    def usual(column: dy.Column) -> object:
-        if column.nullable:
-            return None
-        if isinstance(column.dtype, pl.Datetime):
-            return NOW if column.dtype.time_zone else NOW.replace(tzinfo=None)
-        return something[type(column.dtype)]
-
-    every = {name: usual(column) for name, column in table.columns().items()}
-    return pl.DataFrame([{**every, **row} for row in rows], schema=table.polars_schema())
-
-
-def store_plays(settings: Settings, played: Sequence[DemoTrack]) -> None:
-    rows = [
-        {
-            "play_id": number,
-            "content_type": "track",
-            "track_id": track.track_id,
-            "artist_name": track.artist.name,
-            "ms_played": 1_000_000 - number,
-        }
-        for number, track in enumerate(played)
-    ]
-    with warehouse_of(settings).transaction() as transaction:
-        transaction.append(clean.Plays, filled(clean.Plays, rows))
 
 
 def materialize(settings: Settings, *tables: type[Table], at: datetime = NOW) -> dg.ExecuteInProcessResult:

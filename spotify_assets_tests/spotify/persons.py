@@ -17,7 +17,6 @@ class Person:
     """Answers what a sign-in asks (`spotify.sign_in.Dialogue`), and remembers what was shown.
 
     Args:
-        demo: Whose consent page is answered.
         client_id: What is typed when the app's is asked for.
         secret: Likewise.
         decision: `agree` or `cancel` on the consent page.
@@ -28,7 +27,6 @@ class Person:
 
     def __init__(
         self,
-        demo: DemoAccounts,
         *,
         client_id: str = APP.client_id,
         secret: str = "",
@@ -37,7 +35,6 @@ class Person:
         waits: bool = False,
         pasted: tuple[Callable[[str], str], ...] = (str,),
     ) -> None:
-        self._demo = demo
         self._client_id = client_id
         self._secret = secret
         self._decision = decision
@@ -111,5 +108,5 @@ def try_to_sign_in(settings: Settings, demo: DemoAccounts, person: Person, **opt
 def signed_in(demo: DemoAccounts, home: Path, *, secret: str = "", person: Person | None = None) -> Settings:
     """Settings of a home whose listener `demo` has signed in."""
     settings = demo.settings(home)
-    try_to_sign_in(settings, demo, person or Person(demo, secret=secret), client_id=APP.client_id, uses_browser=False)
+    try_to_sign_in(settings, demo, person or Person(secret=secret), client_id=APP.client_id, uses_browser=False)
     return settings

@@ -52,7 +52,7 @@ def test_a_listener_who_agrees_is_signed_in_and_the_app_is_known_from_then_on(
     demo: DemoAccounts, tmp_path: Path, secret: str
 ) -> None:
     settings = demo.settings(tmp_path / "home")
-    person = Person(demo, secret=secret)
+    person = Person(secret=secret)
     done = try_to_sign_in(settings, demo, person)
     assert person.shown == [
         "make an app with http://127.0.0.1/callback",
@@ -67,7 +67,7 @@ def test_a_listener_who_agrees_is_signed_in_and_the_app_is_known_from_then_on(
     assert demo.tokens.listener_of(token) == "demo"
     assert credentials_of(settings) == Credentials(APP.client_id, secret)
     assert stat.S_IMODE(settings.paths.credentials_file.stat().st_mode) == 0o600
-    again = Person(demo)
+    again = Person()
     try_to_sign_in(settings, demo, again)
     assert again.shown == ["register http://127.0.0.1/callback", "address"]
     assert sign_out(settings) and not sign_out(settings)
@@ -85,7 +85,7 @@ def test_the_names_of_spotipy_are_honoured_and_kept_for_schedules(
     settings = demo.settings(tmp_path / "home")
     named = Credentials(APP.client_id, APP.client_secret, f"http://127.0.0.1:{port}/callback")
     assert credentials_of(settings) == named
-    person = Person(demo)
+    person = Person()
     try_to_sign_in(settings, demo, person)
     assert person.shown == [f"register http://127.0.0.1:{port}/callback", "address"]
     environment = settings.own_environment()
@@ -99,14 +99,14 @@ def test_an_answer_can_be_pasted_and_a_wrong_one_is_asked_for_again(demo: DemoAc
     def other_state(end: str) -> str:
         return end.replace("state=", "state=x")
 
-    person = Person(demo, pasted=(lambda end: "oh", other_state, lambda end: f"  {end}\n"))
+    person = Person(pasted=(lambda end: "oh", other_state, lambda end: f"  {end}\n"))
     done = try_to_sign_in(demo.settings(tmp_path / "home"), demo, person, uses_browser=False)
     assert person.shown[-6:] == ["address", "answer?", "not that", "answer?", "not that", "answer?"]
     assert done.listener == "demo"
 
 
 def test_after_three_wrong_pastes_nothing_was_changed(demo: DemoAccounts, tmp_path: Path) -> None:
-    person = Person(demo, pasted=(lambda end: "http://[",) * 3)
+    person = Person(pasted=(lambda end: "http://[",) * 3)
     with pytest.raises(SignInFailed, match="start again"):
         try_to_sign_in(demo.settings(tmp_path / "home"), demo, person, uses_browser=False)
     assert files_of(tmp_path) == {}
@@ -130,7 +130,7 @@ def test_what_goes_wrong_is_said_with_the_remedy_and_changes_nothing(
     tmp_path: Path, app: DemoApp, options: dict[str, str], told: str, uses_browser: bool
 ) -> None:
     with running(app=app) as demo:
-        person = Person(demo, **options)
+        person = Person(**options)
         with pytest.raises(SpotifyError, match=told) as caught:
             try_to_sign_in(demo.settings(tmp_path / "home"), demo, person, uses_browser=uses_browser)
     assert isinstance(caught.value, SignInFailed | AppRefused)
@@ -151,7 +151,7 @@ def test_what_goes_wrong_is_said_with_the_remedy_and_changes_nothing(
 def test_whom_the_web_api_refuses_is_told_why_and_nothing_is_kept(tmp_path: Path, refused: str, told: str) -> None:
     with running() as demo:
         demo.refused = refused
-        person = Person(demo)
+        person = Person()
         with pytest.raises(SignInFailed, match=told):
             try_to_sign_in(demo.settings(tmp_path / "home"), demo, person)
     assert files_of(tmp_path) == {} and "That did not work" in person.page
@@ -161,7 +161,7 @@ def test_a_sign_in_that_fails_leaves_the_one_before(demo: DemoAccounts, tmp_path
     settings = signed_in(demo, tmp_path / "home")
     before = files_of(tmp_path)
     with pytest.raises(SignInFailed, match="did not agree"):
-        try_to_sign_in(settings, demo, Person(demo, decision="cancel"))
+        try_to_sign_in(settings, demo, Person(decision="cancel"))
     assert files_of(tmp_path) == before
 
 
@@ -169,12 +169,12 @@ def test_another_account_than_before_is_not_taken_for_the_same_person(demo: Demo
     settings = signed_in(demo, tmp_path / "home")
     before = files_of(tmp_path)
     with pytest.raises(SignInFailed, match="another Spotify account than the one with which demo"):
-        try_to_sign_in(settings, demo, Person(demo, listener="other"))
+        try_to_sign_in(settings, demo, Person(listener="other"))
     with pytest.raises(SignInFailed, match="With this Spotify account demo is signed in already, so Bob"):
-        try_to_sign_in(demo.settings(tmp_path / "home", listener="Bob"), demo, Person(demo))
+        try_to_sign_in(demo.settings(tmp_path / "home", listener="Bob"), demo, Person())
     assert files_of(tmp_path) == before
     assert b"account-of" not in b"".join(before.values())
-    try_to_sign_in(demo.settings(tmp_path / "home", listener="Bob"), demo, Person(demo, listener="other"))
+    try_to_sign_in(demo.settings(tmp_path / "home", listener="Bob"), demo, Person(listener="other"))
     assert TokenFolder(settings.paths.tokens_folder).listeners() == ["Bob", "demo"]
 
 
@@ -193,14 +193,14 @@ def test_a_redirect_uri_that_spotify_refuses_is_refused_before_anything_is_asked
     monkeypatch.setenv("SPOTIPY_REDIRECT_URI", uri)
     asked = demo.requests.total()
     with pytest.raises(WrongUse, match=told):
-        try_to_sign_in(demo.settings(tmp_path / "home"), demo, Person(demo))
+        try_to_sign_in(demo.settings(tmp_path / "home"), demo, Person())
     assert demo.requests.total() == asked and files_of(tmp_path) == {}
 
 
 def test_an_https_redirect_uri_has_the_answer_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPOTIPY_REDIRECT_URI", "https://example.com/callback")
     with running(app=DemoApp(redirect_uris=("https://example.com/callback",))) as demo:
-        person = Person(demo)
+        person = Person()
         assert try_to_sign_in(demo.settings(tmp_path / "home"), demo, person).listener == "demo"
     assert person.shown[-1] == "answer?"
 
@@ -210,7 +210,7 @@ def test_the_answer_is_taken_at_the_other_loopback_address_too(
     demo: DemoAccounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPOTIPY_REDIRECT_URI", "http://[::1]/callback")
-    person = Person(demo)
+    person = Person()
     assert try_to_sign_in(demo.settings(tmp_path / "home"), demo, person).is_checked
     assert "register http://[::1]/callback" in person.shown and "You are signed in" in person.page
 
@@ -222,11 +222,11 @@ def test_a_port_in_use_is_said_with_what_to_do(
         port = taken.getsockname()[1]
         monkeypatch.setenv("SPOTIPY_REDIRECT_URI", f"http://127.0.0.1:{port}/callback")
         with pytest.raises(SignInFailed, match=f"port {port} of 127.0.0.1.*in use.*--no-browser"):
-            try_to_sign_in(demo.settings(tmp_path / "home"), demo, Person(demo))
+            try_to_sign_in(demo.settings(tmp_path / "home"), demo, Person())
 
 
 def test_no_network_is_said_before_a_browser_opens(demo: DemoAccounts, tmp_path: Path) -> None:
-    person = Person(demo)
+    person = Person()
     settings = demo.settings(tmp_path / "home", accounts_url="http://127.0.0.1:9")
     with pytest.raises(AccountsUnavailable, match="cannot be reached"):
         try_to_sign_in(settings, demo, person)
@@ -236,15 +236,15 @@ def test_no_network_is_said_before_a_browser_opens(demo: DemoAccounts, tmp_path:
 def test_nobody_is_waited_for_longer_than_was_said(demo: DemoAccounts, tmp_path: Path) -> None:
     settings = demo.settings(tmp_path / "home", sign_in_seconds=0.2)
     with pytest.raises(SignInFailed, match=r"No answer came within 0 s.*INVALID_CLIENT.*--no-browser"):
-        try_to_sign_in(settings, demo, Person(demo, waits=True))
+        try_to_sign_in(settings, demo, Person(waits=True))
     assert files_of(tmp_path) == {}
 
 
 class Meddler(Person):
     """Knocks at the loopback address before the true answer comes."""
 
-    def __init__(self, demo: DemoAccounts) -> None:
-        super().__init__(demo)
+    def __init__(self) -> None:
+        super().__init__()
         self.answers: list[tuple[int, bool]] = []
 
     def show_address(self, url: str, *, seconds: float | None) -> None:
@@ -263,37 +263,37 @@ class Meddler(Person):
 def test_what_else_knocks_at_the_loopback_address_is_not_taken_for_the_answer(
     demo: DemoAccounts, tmp_path: Path
 ) -> None:
-    person = Meddler(demo)
+    person = Meddler()
     assert try_to_sign_in(demo.settings(tmp_path / "home"), demo, person).is_checked
     assert sorted(person.answers) == [(400, False), (400, False), (404, False)]
 
 
 def test_when_spotify_cannot_tell_who_it_is_the_sign_in_is_kept_unchecked(demo: DemoAccounts, tmp_path: Path) -> None:
     settings = demo.settings(tmp_path / "home", api_url="http://127.0.0.1:9/v1")
-    done = try_to_sign_in(settings, demo, Person(demo))
+    done = try_to_sign_in(settings, demo, Person())
     assert not done.is_checked and TokenFolder(settings.paths.tokens_folder).listeners() == ["demo"]
 
 
 def test_a_good_token_that_is_refused_for_a_moment_is_tried_again(demo: DemoAccounts, tmp_path: Path) -> None:
     demo.odd_answers["/v1/me"] = [JSONResponse({"error": {"status": 401, "message": "Access token missing"}}, 401)] * 2
-    assert try_to_sign_in(demo.settings(tmp_path / "home"), demo, Person(demo)).is_checked
+    assert try_to_sign_in(demo.settings(tmp_path / "home"), demo, Person()).is_checked
 
 
 def test_a_household_does_not_sign_in_strangers(demo: DemoAccounts, tmp_path: Path) -> None:
     settings = demo.settings(tmp_path)
     settings.paths.listeners_file.write_text('[[listener]]\nname = "Ann"\n')
     with pytest.raises(HouseholdError, match="Ann"):
-        try_to_sign_in(settings, demo, Person(demo))
+        try_to_sign_in(settings, demo, Person())
 
 
 def test_id_and_secret_alone_are_enough_for_the_app(demo: DemoAccounts, tmp_path: Path) -> None:
     settings = demo.settings(tmp_path / "home")
     with pytest.raises(WrongUse, match="Without its secret"):
-        name_app(settings, Person(demo), now=demo.clock.now)
+        name_app(settings, Person(), now=demo.clock.now)
     with pytest.raises(AppRefused):
-        name_app(settings, Person(demo, secret="1" * 32), now=demo.clock.now)
+        name_app(settings, Person(secret="1" * 32), now=demo.clock.now)
     assert files_of(tmp_path) == {}
-    name_app(settings, Person(demo, secret=APP.client_secret), now=demo.clock.now)
+    name_app(settings, Person(secret=APP.client_secret), now=demo.clock.now)
     assert demo.tokens.listener_of(token_source(settings, now=demo.clock.now).access_token("")) == ""
 
 
@@ -301,7 +301,7 @@ def test_a_secret_of_the_environment_is_that_of_the_app_that_is_typed(
     demo: DemoAccounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPOTIPY_CLIENT_SECRET", APP.client_secret)
-    person = Person(demo)
+    person = Person()
     settings = demo.settings(tmp_path / "home")
     try_to_sign_in(settings, demo, person, client_id="")
     assert "client id?" in person.shown and "secret?" not in person.shown
@@ -313,7 +313,7 @@ def test_naming_the_app_anew_mends_a_wrong_secret(demo: DemoAccounts, tmp_path: 
     settings.paths.credentials_file.write_text(f'client_id = "{APP.client_id}"\nclient_secret = "wrong"\n')
     with pytest.raises(AppRefused):
         token_source(settings, now=demo.clock.now).renew("demo")
-    try_to_sign_in(settings, demo, Person(demo, secret=APP.client_secret), client_id=APP.client_id)
+    try_to_sign_in(settings, demo, Person(secret=APP.client_secret), client_id=APP.client_id)
     assert credentials_of(settings) == Credentials(APP.client_id, APP.client_secret)
 
 

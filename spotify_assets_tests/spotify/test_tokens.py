@@ -236,7 +236,7 @@ def test_no_token_code_or_secret_is_logged_or_shown(tmp_path: Path) -> None:
         with running() as demo:
             for secret in ("", APP.client_secret):
                 home = tmp_path / f"home{len(secret)}"
-                person = Person(demo)
+                person = Person()
                 settings = signed_in(demo, home, secret=secret, person=person)
                 folder = TokenFolder(settings.paths.tokens_folder)
                 tokens = source_of(demo, folder, Credentials(APP.client_id, secret))

@@ -98,16 +98,17 @@ class Spotify:
         """
         if self.catalogue_listener is not None:
             return self.fetch(Request(endpoint, params, self.catalogue_listener))
-        first_error: SpotifyError | None = None
+        refusals: list[NotSignedIn | SignInExpired] = []
         for listener in ("", *self.listeners):
             try:
                 response = self.fetch(Request(endpoint, params, listener))
             except (NotSignedIn, SignInExpired) as error:
-                first_error = first_error or error
+                refusals.append(error)
             else:
                 self.catalogue_listener = listener
                 return response
-        raise first_error or NotSignedIn("")
+        # Whoever had signed in and cannot be asked for any more is to do that again, not to find a secret for the app.
+        raise next((error for error in refusals if isinstance(error, SignInExpired)), refusals[0])
 
 
 class Stopped(Exception):
