@@ -244,12 +244,12 @@ def test_a_process_killed_while_it_asks_loses_no_more_than_a_lot_of_answers(tmp_
         home = LiveHome.at(tmp_path, served)
         killed_at(served, tmp_path, faults.slow(30, endpoint="/me/player/recently-played"), POLL_JOB)
         served.time.forward(minutes=30)
-        hold = faults.slow(30, endpoint="/artists/{id}", skip=RESPONSES_PER_LOT + 5)
+        hold = faults.slow(30, endpoint="/artists/{id}", skip=20)
         # That of the poll lived long enough to store the plays, not to build anything of them.
         killed_at(served, tmp_path, hold, ASKING_JOBS[POLL_JOB], CATALOGUE_JOB)
         plays = len(demo.accounts[NAME].plays[-50:])
         before = {request.params["id"] for request in demo.requests.select(endpoint="/artists/{id}")}
-        assert len(before) == RESPONSES_PER_LOT + 6
+        assert len(before) == 21
 
         served.time.forward(minutes=30)
         assert home.run(POLL_JOB).jobs == [POLL_JOB, ASKING_JOBS[POLL_JOB], IMPORT_JOB, DAILY_JOB]
