@@ -75,7 +75,7 @@ def tell(history: History, listener: str = "me") -> Told:
         album_name="album_name",
         album_artist_name="artist_name",
         duration_ms="length_ms",
-        isrc="DEA00" + (pl.col("track_id").str.tail(7)),
+        isrc=pl.when("is_left_out").then(pl.lit("DEB01")).otherwise(pl.lit("DEA01")) + pl.col("track_id").str.tail(7),
         context_type=pl.lit(None, dtype=pl.String),
         context_uri=pl.lit(None, dtype=pl.String),
         item=pl.concat_str(pl.lit('{"track":{"id":"'), "track_id", pl.lit('"}}')),
