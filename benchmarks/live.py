@@ -1,8 +1,8 @@
-"""Two months of a listener whom the demo Spotify tells of over real HTTP, and the export that comes at the end.
+"""Two weeks of a listener whom the demo Spotify tells of over real HTTP, and the export that comes at the end.
 
-    python -m benchmarks.cold live EMPTY_FOLDER
+    python -m benchmarks.cold live EMPTY_FOLDER [--days 60]
 
-Polled every 30 minutes by the clock of the demo, with an hour of errors and three days without a poll; then the
+Polled every 30 minutes by the clock of the demo, with an hour of errors and two days without a poll; then the
 catalogue is asked for what it lacks, once as an app of each cohort; then an export tells everything. The client waits
 by that clock too: what it waited is counted, not sat through. Asked and stored is with the code of the product's steps.
 The last line of the output is an object, for `cold`.
@@ -31,7 +31,7 @@ from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.demo.exports import GENERATION_KEYS, write_extended_history
 from spotify_assets.demo.listener import DemoListener
-from spotify_assets.demo.spotify import DEVELOPMENT, EXTENDED, Cohort, DemoClock, DemoSpotify, serve
+from spotify_assets.demo.spotify import DEVELOPMENT, EXTENDED, DemoClock, DemoSpotify, serve
 from spotify_assets.demo.spotify.faults import storm
 from spotify_assets.lakehouse import Warehouse, run_session
 from spotify_assets.schemas import clean, raw_api
@@ -41,18 +41,20 @@ from spotify_assets.spotify.model import Endpoint
 from spotify_assets.spotify.quota import BUCKETS
 
 LISTENER = "me"
-FIRST_DAY, DAYS, PLAYS_PER_DAY = date(2026, 1, 5), 60, 40.0
+FIRST_DAY, DAYS, PLAYS_PER_DAY = date(2026, 1, 5), 14, 40.0
 POLLED_EVERY = timedelta(minutes=30)
-STORM = datetime(2026, 1, 20, 17, tzinfo=UTC)
+STORM = datetime(2026, 1, 9, 17, tzinfo=UTC)
 STORM_LASTS = timedelta(hours=1)
-OUTAGE = datetime(2026, 2, 10, 6, tzinfo=UTC)
-OUTAGE_LASTS = timedelta(days=3)
+OUTAGE = datetime(2026, 1, 12, 6, tzinfo=UTC)
+OUTAGE_LASTS = timedelta(days=2)
 LONGEST_BACKLOG = 30
 """Days of asking; a backlog that lasts longer is a defect."""
 
 CATALOGUE = ("tracks", "albums", "artists", "artist_albums", "artist_top_tracks", "search")
 """Buckets of what is no listener's own and need not be asked for twice."""
-BATCHES = {"tracks": "tracks", "albums": "albums", "artists": "artists"}
+
+
+_BUCKETS = {str(endpoint): str(bucket) for endpoint, bucket in BUCKETS.items()}
 
 
 @dataclass
@@ -105,7 +107,12 @@ class _Home:
         """Run one of the product's jobs at the instant of the demo's clock."""
         resources = {"clock": Clock(fixed_now=self.clock().isoformat()), "spotify": self.spotify}
         definitions = build_definitions(self.settings, resource_overrides=resources)
-        with run_session(self.warehouse, purpose="benchmark"), dg.DagsterInstance.ephemeral() as instance:
+        with (
+            run_session(self.warehouse, purpose="benchmark") as session,
+            self.warehouse.get_connection(),
+            dg.DagsterInstance.ephemeral() as instance,
+        ):
+            session.begin()
             definitions.resolve_job_def(job_name).execute_in_process(
                 {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **config}, instance=instance
             )
@@ -115,7 +122,13 @@ def poll(home: _Home, until: datetime) -> dict[str, int]:
     """Ask for the last plays every 30 minutes, but for the outage; returns counts of polls."""
     polls: Counter[str] = Counter()
     clock = Clock(fixed_now=home.clock().isoformat())
-    with run_session(home.warehouse, purpose="benchmark"), Asking(home.spotify, home.warehouse, clock) as asking:
+    with (
+        run_session(home.warehouse, purpose="benchmark") as session,
+        # Weeks in one session: to open the file for each answer would be most of the time.
+        home.warehouse.get_connection(),
+        Asking(home.spotify, home.warehouse, clock) as asking,
+    ):
+        session.begin()
         instant = home.clock()
         while (instant := instant + POLLED_EVERY) < until:
             if OUTAGE <= instant < OUTAGE + OUTAGE_LASTS:
@@ -154,7 +167,7 @@ def ask_backlog(home: _Home, demo: DemoSpotify) -> dict[str, Any]:
     entities: Counter[str] = Counter()
     for request in demo.requests:
         if request.status == 200 and ("id" in request.params or "ids" in request.params):
-            entities[request.bucket] += len(request.params.get("ids", "one").split(","))
+            entities[_BUCKETS[request.endpoint]] += len(request.params.get("ids", "one").split(","))
     requests = Counter(tally.requests) - sent
     seconds = home.waiting.seconds - waited
     before = _of_catalogue(tally.requests)
@@ -179,14 +192,14 @@ def quality(home: _Home, truth: pl.DataFrame) -> dict[str, int]:
         home: With clean.plays built.
         truth: played_at, ended_at and ms_played of each true play.
     """
-    told = home.warehouse.read(raw_api.RecentlyPlayed, ["row_id", "played_at"])
+    told = home.warehouse.read(raw_api.RecentlyPlayed, ["row_id", "played_at", "track_uri"])
     plays = home.warehouse.read(clean.Plays, ["play_id", "ended_at", "ms_played", "source"])
     sources = home.warehouse.read(clean.PlaySources, ["play_id", "source_table", "source_row"])
     of_api = sources.filter(pl.col("source_table") == raw_api.RecentlyPlayed.qualified_name())
     met = (
         told.join(of_api, left_on="row_id", right_on="source_row", how="left")
         .join(plays, on="play_id", how="left")
-        .join(truth.filter("is_told_by_api"), on="played_at", how="left")
+        .join(truth.filter("is_told_by_api"), on=["played_at", "track_uri"], how="left")
     )
     is_matched = pl.col("source") != "api"
     # Exports tell whole seconds.
@@ -213,13 +226,13 @@ def quality(home: _Home, truth: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """All of it; see the module."""
+def measure(folder: Path, days: int = DAYS) -> dict[str, Any]:
+    """All of it, see the module, of so many days."""
     listener = DemoListener(
-        first_day=FIRST_DAY, last_day=FIRST_DAY + timedelta(days=DAYS - 1), timezone=ZONE, plays_per_day=PLAYS_PER_DAY
+        first_day=FIRST_DAY, last_day=FIRST_DAY + timedelta(days=days - 1), timezone=ZONE, plays_per_day=PLAYS_PER_DAY
     )
     clock = DemoClock(datetime.combine(FIRST_DAY, datetime.min.time(), UTC))
-    until = clock() + timedelta(days=DAYS + 1)
+    until = clock() + timedelta(days=days + 1)
     demo = DemoSpotify({LISTENER: listener}, now=clock)
     demo.faults.add(storm(STORM_LASTS / timedelta(minutes=1), STORM))
     told_by_api = {play.play_number for play in demo.accounts[LISTENER].plays}
@@ -227,17 +240,17 @@ def measure(folder: Path) -> dict[str, Any]:
     truth = pl.DataFrame(
         {
             "played_at": [play.ended_at for play in plays],
+            "track_uri": [play.track and play.track.uri for play in plays],
             "true_ms_played": [play.ms_played for play in plays],
             "is_told_by_api": [play.play_number in told_by_api for play in plays],
         },
         schema_overrides={"played_at": pl.Datetime("us", "UTC")},
     )
-    result: dict[str, Any] = {"days": DAYS}
+    result: dict[str, Any] = {"days": days}
     with serve(demo.app) as url:
 
         def home_in(name: str) -> _Home:
-            providers = {"audio_feature_providers": "", "genre_providers": ""}
-            return _Home(Settings(home=folder / name, api_url=f"{url}/v1", listener=LISTENER, **providers), clock)
+            return _Home(_settings(folder / name, api_url=f"{url}/v1"), clock)
 
         home = home_in("home")
         result["polls"] = poll(home, until)
@@ -252,34 +265,33 @@ def measure(folder: Path) -> dict[str, Any]:
         asked_at = clock()
         result["backlog"] = {}
         for cohort in (DEVELOPMENT, EXTENDED):
-            shutil.copytree(home.settings.home, folder / _name(cohort), symlinks=True)
+            shutil.copytree(home.settings.home, folder / cohort.name, symlinks=True)
             clock.set(asked_at)
             demo.cohort = cohort
             demo.quota.clear()
-            result["backlog"][_name(cohort)] = ask_backlog(home_in(_name(cohort)), demo)
+            result["backlog"][cohort.name] = ask_backlog(home_in(cohort.name), demo)
     export = folder / "export" / "my_spotify_data.zip"
     write_extended_history(plays, export, generation=list(GENERATION_KEYS)[-1])
     # The catalogue's ISRCs help: the app of the development cohort knows them.
-    told = _Home(home_in_offline(folder, DEVELOPMENT), clock)
+    told = _Home(_settings(folder / DEVELOPMENT.name), clock)
     config = {"paths": [str(export)], "listener": LISTENER}
     told.run(IMPORT_JOB, ops={"streaming_history": {"config": config}})
     result["after_export"] = quality(told, truth)
     return result
 
 
-def home_in_offline(folder: Path, cohort: Cohort) -> Settings:
-    """Settings of a home that asks nobody."""
-    return Settings(home=folder / _name(cohort), listener=LISTENER, audio_feature_providers="", genre_providers="")
-
-
-def _name(cohort: Cohort) -> str:
-    return cohort.name
+def _settings(home: Path, **named: Any) -> Settings:
+    """Of a home that asks no provider."""
+    providers = {"audio_feature_providers": "", "genre_providers": ""}
+    return Settings(home=home, listener=LISTENER, timezone=ZONE, **providers, **named)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Live data of the demo Spotify against the truth.")
     arguments.add_argument("folder", type=Path)
-    print(json.dumps(measure(arguments.parse_args().folder)))
+    arguments.add_argument("--days", type=int, default=DAYS)
+    told = arguments.parse_args()
+    print(json.dumps(measure(told.folder, told.days)))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def import_export(export: Path, home: Path) -> None:
 
 
 def tell(told: Path, home: Path) -> None:
-    """Let a home know plays of the Web API (`benchmarks.told.write`), as polls would have left them, and publish them."""
+    """Let a home know plays of the Web API (`benchmarks.told.write`), as polls would have left them; publish them."""
     import polars as pl
 
     from spotify_assets.definitions import build_warehouse
@@ -122,10 +122,14 @@ def main() -> None:
     told = arguments.parse_args()
 
     stages: list[dict[str, Any]] = []
+    deciding = {"wall_seconds": 0.0, "processor_seconds": 0.0}
 
     def note(times: progress.StageTimes) -> None:
         ended = time.monotonic()
         began = ended - times.wall_seconds
+        if times.name.startswith("plays: "):
+            deciding["wall_seconds"] += times.wall_seconds
+            deciding["processor_seconds"] += times.processor_seconds
         stages.append({"name": times.name, "thread": threading.get_ident(), "began": began, "ended": ended})
 
     result: dict[str, Any] = {}
@@ -138,7 +142,7 @@ def main() -> None:
             result |= rebuild(told.home)
         else:
             result["publication"] = publish(told.home)
-    print(json.dumps({**result, "stages": stages}))
+    print(json.dumps({**result, "deciding": deciding, "stages": stages}))
 
 
 if __name__ == "__main__":

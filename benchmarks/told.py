@@ -103,8 +103,7 @@ def _heard(history: History) -> pl.DataFrame:
         )
         heard = frame_of(rows)
     return (
-        heard
-        .with_columns(pl.col("ts").dt.replace_time_zone("UTC"))
+        heard.with_columns(pl.col("ts").dt.replace_time_zone("UTC"))
         .join(lengths_ms(), on="uri", how="inner")
         .sort("ts", "uri")
         .unique("ts", keep="first", maintain_order=True)
