@@ -238,8 +238,8 @@ _LIVE = """\
 
 Plays that the Web API told of meet the export that comes later. A million rows are imported into two homes, into one of
 them after the last 100,000 of their plays were told ([told.py](../benchmarks/told.py)); compared is how long it takes
-to decide what is one play. The floor does not know the Web API. The rest is of two invented weeks on the demo Spotify over
-real HTTP ([live.py](../benchmarks/live.py)), by its own clock: what was waited is counted, not sat through."""
+to decide what is one play. The floor does not know the Web API. The rest is of two invented weeks on the demo Spotify
+over real HTTP ([live.py](../benchmarks/live.py)), by its own clock: what was waited is counted, not sat through."""
 
 _METHOD = """\
 ## How it is measured

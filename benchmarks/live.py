@@ -41,7 +41,7 @@ from spotify_assets.spotify.model import Endpoint
 from spotify_assets.spotify.quota import BUCKETS
 
 LISTENER = "me"
-FIRST_DAY, DAYS, PLAYS_PER_DAY = date(2026, 1, 5), 14, 40.0
+FIRST_DAY, DAYS, PLAYS_PER_DAY = date(2026, 1, 5), 14, 80.0
 POLLED_EVERY = timedelta(minutes=30)
 STORM = datetime(2026, 1, 9, 17, tzinfo=UTC)
 STORM_LASTS = timedelta(hours=1)
