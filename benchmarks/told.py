@@ -40,15 +40,15 @@ class Told:
     truth: pl.DataFrame
 
 
-def tell(history: History, listener: str = "me") -> Told:
+def tell(history: History, count: int = PLAYS, listener: str = "me") -> Told:
     """The last plays of a history, as the Web API told of them.
 
     Raises:
         ValueError: The history is too short.
     """
-    heard = _heard(history)
-    if heard.height < PLAYS:
-        raise ValueError(f"A history of {history.plays:,} rows has fewer than {PLAYS:,} plays of tracks.")
+    heard = _heard(history, count)
+    if heard.height < count:
+        raise ValueError(f"A history of {history.plays:,} rows has fewer than {count:,} plays of tracks.")
     number = pl.int_range(pl.len(), dtype=pl.Int64)
     is_relinked, is_left_out = number % RELINKED_EVERY == 1, number % LEFT_OUT_EVERY == 2
     told = heard.with_columns(
@@ -88,10 +88,10 @@ def tell(history: History, listener: str = "me") -> Told:
     return Told(plays, _polls(plays), truth)
 
 
-def _heard(history: History) -> pl.DataFrame:
+def _heard(history: History, count: int) -> pl.DataFrame:
     """The last plays of tracks that lasted, oldest first, of which no other one ended in the same second."""
     files = sorted((history.export / FOLDER).glob("*.json"), key=lambda file: int(file.stem.rpartition("_")[2]))
-    enough = files[-(PLAYS * 3 // 2 // ROWS_PER_FILE) :]
+    enough = files[-(count * 3 // 2 // ROWS_PER_FILE + 1) :]
     with duckdb.connect() as connection:
         rows = connection.sql(
             "SELECT ts, master_metadata_track_name AS track_name, master_metadata_album_artist_name AS artist_name, "
@@ -107,7 +107,7 @@ def _heard(history: History) -> pl.DataFrame:
         .join(lengths_ms(), on="uri", how="inner")
         .sort("ts", "uri")
         .unique("ts", keep="first", maintain_order=True)
-        .tail(PLAYS)
+        .tail(count)
         .with_columns(track_id=pl.col("uri").str.slice(len("spotify:track:")))
     )
 
