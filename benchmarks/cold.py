@@ -4,6 +4,8 @@ python -m benchmarks.cold floor EXPORT EMPTY_FOLDER
 python -m benchmarks.cold product import EXPORT HOME
 python -m benchmarks.cold product rebuild HOME
 python -m benchmarks.cold product publish HOME
+python -m benchmarks.cold product tell FOLDER HOME
+python -m benchmarks.cold live EMPTY_FOLDER
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ def run(name: str, *arguments: str | Path) -> dict[str, Any]:
     """Run a benchmark in a new process.
 
     Args:
-        name: floor or product.
+        name: floor, product or live.
         arguments: Of its command line.
 
     Returns:

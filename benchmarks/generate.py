@@ -271,6 +271,11 @@ def _titles() -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"text": pl.String, "uri": pl.String, "length_ms": pl.Int64}, orient="row")
 
 
+def lengths_ms() -> pl.DataFrame:
+    """uri and length_ms of everything that can be played."""
+    return _titles().select("uri", "length_ms").drop_nulls("uri")
+
+
 def _title(uri: str | None, length_ms: int, **told: str) -> tuple[str, str | None, int]:
     return _lines({key: told.get(key) for key in _TITLE_KEYS}), uri, length_ms
 

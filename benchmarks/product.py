@@ -1,6 +1,7 @@
 """The product, as a person runs it, with a stopwatch on every stage that it reports.
 
     python -m benchmarks.cold product import EXPORT HOME     spotify-assets import EXPORT --home HOME
+    python -m benchmarks.cold product tell FOLDER HOME       plays of the Web API, as polls would have left them
     python -m benchmarks.cold product rebuild HOME           every day of all daily assets, in one run of the job
     python -m benchmarks.cold product publish HOME           the published file once more, and nothing else
 
@@ -31,6 +32,23 @@ def import_export(export: Path, home: Path) -> None:
     exit_code = app(["import", str(export), "--home", str(home)], standalone_mode=False)
     if exit_code:
         sys.exit(exit_code)
+
+
+def tell(told: Path, home: Path) -> None:
+    """Let a home know plays of the Web API (`benchmarks.told.write`), as polls would have left them; publish them."""
+    import polars as pl
+
+    from spotify_assets.definitions import build_warehouse
+    from spotify_assets.lakehouse import run_session
+    from spotify_assets.schemas.raw_api import Polls, RecentlyPlayed
+    from spotify_assets.settings import Settings
+
+    warehouse = build_warehouse(Settings(home=home))
+    with run_session(warehouse, purpose="benchmark") as session:
+        session.begin()
+        with warehouse.transaction() as transaction:
+            transaction.append(RecentlyPlayed, pl.read_parquet(told / "plays.parquet"))
+            transaction.append(Polls, pl.read_parquet(told / "polls.parquet"))
 
 
 def rebuild(home: Path) -> dict[str, float]:
@@ -96,26 +114,35 @@ def main() -> None:
     importing = commands.add_parser("import")
     importing.add_argument("export", type=Path)
     importing.add_argument("home", type=Path)
+    telling = commands.add_parser("tell")
+    telling.add_argument("told", type=Path)
+    telling.add_argument("home", type=Path)
     for name in ("rebuild", "publish"):
         commands.add_parser(name).add_argument("home", type=Path)
     told = arguments.parse_args()
 
     stages: list[dict[str, Any]] = []
+    deciding = {"wall_seconds": 0.0, "processor_seconds": 0.0}
 
     def note(times: progress.StageTimes) -> None:
         ended = time.monotonic()
         began = ended - times.wall_seconds
+        if times.name.startswith("plays: "):
+            deciding["wall_seconds"] += times.wall_seconds
+            deciding["processor_seconds"] += times.processor_seconds
         stages.append({"name": times.name, "thread": threading.get_ident(), "began": began, "ended": ended})
 
     result: dict[str, Any] = {}
     with progress.measuring(note):
         if told.command == "import":
             import_export(told.export, told.home)
+        elif told.command == "tell":
+            tell(told.told, told.home)
         elif told.command == "rebuild":
             result |= rebuild(told.home)
         else:
             result["publication"] = publish(told.home)
-    print(json.dumps({**result, "stages": stages}))
+    print(json.dumps({**result, "deciding": deciding, "stages": stages}))
 
 
 if __name__ == "__main__":

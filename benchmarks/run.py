@@ -1,10 +1,13 @@
 """`make bench`: floor and product by turns, compared before they are measured against each other.
 
     python -m benchmarks.run 100000 1000000 --rounds 3
+    python -m benchmarks.run --rounds 3                    live data alone
 
 For each size, in each round, every line a process of its own: the floor; the first import into an empty home; the same
 export again; a later export that tells one new day; all days of all daily assets in one run. Then the publication
-alone, of a file of about 50 MB. Shown is the round of the median time, with the highest peak of memory of all rounds.
+alone, of a file of about 50 MB. Then live data: the first import of a million plays with and without 100,000 plays that
+the Web API told of before, and two weeks on the demo Spotify against the truth (`benchmarks.live`). Shown is the round
+of the median time, with the highest peak of memory of all rounds.
 Writes results.json and, from it, docs/performance.md and docs/performance.svg.
 """
 
@@ -23,13 +26,16 @@ from typing import Any
 
 import psutil
 
-from benchmarks import chart, cold, document
+from benchmarks import chart, cold, document, told
 from benchmarks.compare import differences, stored_rows
 from benchmarks.generate import History, generate
 
 RESULTS = Path(__file__).parent / "results.json"
 PUBLISHED_PLAYS = 215_000
 """Enough for a published file of about 50 MB."""
+
+MATCHED_AGAINST = 1_000_000
+"""Rows of the export that plays of the Web API are matched against."""
 
 Round = dict[str, dict[str, Any]]
 
@@ -85,6 +91,51 @@ def measure_publication(history: History, folder: Path, rounds: int) -> dict[str
     return {"seconds": median(one["seconds"] for one in published), "megabytes": published[-1]["megabytes"]}
 
 
+def measure_matching(history: History, folder: Path, rounds: int) -> dict[str, Any]:
+    """The first import with and without plays that the Web API told of before, by turns; each of the least time.
+
+    Returns:
+        export_rows; with_told and without, each with wall_seconds and processor_seconds of the whole import, and of
+        `deciding` what is one play; published_matches (`told.match_quality`).
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    recorded = told.write(told.tell(history), folder / "told")
+    runs: dict[str, list[dict[str, Any]]] = {"with_told": [], "without": []}
+    matches: dict[str, int] = {}
+    for _ in range(rounds):
+        for name, measured in runs.items():
+            home = folder / name
+            shutil.rmtree(home, ignore_errors=True)
+            if name == "with_told":
+                cold.run("product", "tell", recorded, home)
+            measured.append(cold.run("product", "import", history.export, home))
+        matches = told.match_quality(folder / "with_told", recorded / "truth.parquet")
+    shutil.rmtree(folder)
+    return {
+        "export_rows": history.plays,
+        "rounds": rounds,
+        **{name: _least(measured) for name, measured in runs.items()},
+        "matches": matches,
+    }
+
+
+def _least(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The least of each time: what a difference of two times is taken of must not hold what others were at."""
+    times = ("wall_seconds", "processor_seconds")
+    return {
+        **{name: min(run[name] for run in runs) for name in times},
+        "deciding": {name: min(run["deciding"][name] for run in runs) for name in times},
+    }
+
+
+def measure_live(folder: Path) -> dict[str, Any]:
+    """`benchmarks.live` in a process of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    measured = cold.run("live", folder)
+    shutil.rmtree(folder)
+    return measured
+
+
 def combined(rounds: list[Round]) -> Round:
     """Each action as in the round of its median time, but with the highest peak of memory of all rounds."""
     result: Round = {}
@@ -128,6 +179,8 @@ def keep(results: dict[str, Any]) -> None:
     before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if before.get("machine") == results["machine"]:
         results = {**before, **results, "sizes": {**before["sizes"], **results["sizes"]}}
+    elif not results["sizes"]:
+        raise SystemExit("Other figures are of another machine: measure all of them with `make bench`.")
     results["sizes"] = dict(sorted(results["sizes"].items(), key=lambda item: int(item[0])))
     RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n")
     document.write()
@@ -136,29 +189,37 @@ def keep(results: dict[str, Any]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Measure the product against the floor.")
-    arguments.add_argument("sizes", type=int, nargs="+", help="rows of the histories")
+    arguments.add_argument("sizes", type=int, nargs="*", help="rows of the histories")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--data", type=Path, default=Path(".bench"), help="folder of generated histories")
-    told = arguments.parse_args()
-    folder = told.data.absolute()
-    sizes = {}
+    asked = arguments.parse_args()
+    folder = asked.data.absolute()
+    results: dict[str, Any] = {"machine": machine(), "sizes": {}}
+    sizes = results["sizes"]
     if os.getloadavg()[0] > 0.5:
         print(f"Others are at work on this machine (load {os.getloadavg()[0]:.1f}): the figures will be too high.")
     try:
-        for plays in told.sizes:
+        for plays in asked.sizes:
             history = generate(plays, folder)
             rounds = []
-            for number in range(told.rounds):
-                print(f"{plays:,} plays, round {number + 1} of {told.rounds} …", flush=True)
+            for number in range(asked.rounds):
+                print(f"{plays:,} plays, round {number + 1} of {asked.rounds} …", flush=True)
                 rounds.append(measure_round(history, folder / "run"))
             files = list(history.export.rglob("*.json"))
             size_mb = sum(file.stat().st_size for file in files) / 1e6
-            sizes[str(plays)] = {"rounds": told.rounds, "files": len(files), "size_mb": size_mb, **combined(rounds)}
+            sizes[str(plays)] = {"rounds": asked.rounds, "files": len(files), "size_mb": size_mb, **combined(rounds)}
             print(document.outline(plays, sizes[str(plays)]), flush=True)
-        publication = measure_publication(generate(PUBLISHED_PLAYS, folder), folder / "run", told.rounds)
+        if sizes:
+            published = generate(PUBLISHED_PLAYS, folder)
+            results["publication"] = measure_publication(published, folder / "run", asked.rounds)
+        print(f"{told.PLAYS:,} plays of the Web API against {MATCHED_AGAINST:,} rows …", flush=True)
+        matching = measure_matching(generate(MATCHED_AGAINST, folder), folder / "run", asked.rounds)
+        print("Two weeks on the demo Spotify …", flush=True)
+        results["live"] = {"matching": matching, "demo": measure_live(folder / "run")}
+        print("\n".join(document.live_lines(results["live"])), flush=True)
     except (Different, cold.BenchmarkFailed) as error:
         sys.exit(str(error))
-    keep({"machine": machine(), "sizes": sizes, "publication": publication})
+    keep(results)
 
 
 if __name__ == "__main__":

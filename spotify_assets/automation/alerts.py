@@ -14,7 +14,6 @@ from email.message import EmailMessage
 from typing import NamedTuple
 
 import dagster as dg
-import requests
 
 from spotify_assets.automation.jobs import ALERTS_SENSOR
 from spotify_assets.clock import Clock
@@ -110,7 +109,8 @@ def deliver(settings: Settings, alert: Alert) -> None:
             _post(url, alert)
         if settings.alert_email_to:
             _mail(settings, alert)
-    except (requests.RequestException, OSError, smtplib.SMTPException) as error:
+    # What requests and smtplib raise are OSErrors.
+    except OSError as error:
         # Not the error's own words: they tell the address, which for a webhook is a secret.
         raise NotDelivered(
             f"The alert '{alert.title}' could not be delivered ({type(error).__name__}); it is tried again. Check "
@@ -119,6 +119,9 @@ def deliver(settings: Settings, alert: Alert) -> None:
 
 
 def _post(url: str, alert: Alert) -> None:
+    # Loaded where it is needed only: every command would wait for it, an alert is rare.
+    import requests
+
     # `text` is what Slack, Mattermost and Matrix bridges show, `content` what Discord does.
     words = f"{alert.title}\n{alert.text}"
     message = {"title": alert.title, "text": words, "content": words}

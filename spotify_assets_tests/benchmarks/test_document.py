@@ -38,17 +38,30 @@ def _as_if(results: dict, *, seconds: float, again_seconds: float, peak_mb: floa
         size[action] |= {"wall_seconds": seconds, "data_seconds": seconds, "start_up_seconds": 0.0, "peak_mb": peak_mb}
     size["again"]["wall_seconds"] = again_seconds
     size["rebuild"]["run_seconds"] = seconds
-    return {**results, "sizes": {"1000000": size}, "publication": {"seconds": seconds, "megabytes": 50.0}}
+    return {**results, "sizes": {"1000000": size}, "publication": {"seconds": seconds, "megabytes": 50.0}} | {
+        "live": _live(results, seconds)
+    }
+
+
+def _live(results: dict, seconds: float) -> dict:
+    """The results of live data, if matching had taken so long."""
+    deciding = {
+        name: {"wall_seconds": took, "processor_seconds": took}
+        for name, took in (("without", 10.0), ("with_told", 10.0 + seconds))
+    }
+    matching = results["live"]["matching"]
+    runs = {name: matching[name] | {"deciding": took} for name, took in deciding.items()}
+    return results["live"] | {"matching": matching | runs}
 
 
 def test_a_target_that_is_missed_is_called_so(results: dict) -> None:
     slow = targets(_as_if(results, seconds=1_000.0, again_seconds=900.0, peak_mb=5_000.0))
-    assert [verdict for *_, verdict in slow] == ["**missed**"] * 7
+    assert [verdict for *_, verdict in slow] == ["**missed**"] * 8
 
 
 def test_a_target_that_is_reached_is_called_so(results: dict) -> None:
     fast = targets(_as_if(results, seconds=0.09, again_seconds=0.02, peak_mb=500.0))
-    assert [verdict for *_, verdict in fast] == ["reached"] * 7
+    assert [verdict for *_, verdict in fast] == ["reached"] * 8
 
 
 def test_the_round_of_the_median_time_is_shown_with_the_highest_peak() -> None:
@@ -64,3 +77,10 @@ def test_the_chart_draws_every_size(results: dict, tmp_path: Path) -> None:
     results["sizes"]["10000000"] = grown
     draw(results).savefig(tmp_path / "chart.svg")
     assert ElementTree.parse(tmp_path / "chart.svg").getroot().tag.endswith("svg")
+
+
+def test_requests_and_matches_of_live_data_are_told_for_both_cohorts(results: dict) -> None:
+    told = text(results, None)
+    assert "## Live data" in told
+    for cohort in ("development", "extended"):
+        assert f"app of the {cohort} cohort" in told
