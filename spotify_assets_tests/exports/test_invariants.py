@@ -75,7 +75,7 @@ def four(strategy: st.SearchStrategy) -> st.SearchStrategy:
     return st.lists(strategy, min_size=FILES, max_size=FILES)
 
 
-@settings(max_examples=200 // FILES, deadline=None)
+@settings(max_examples=80 // FILES, deadline=None)
 @given(four(st.tuples(st.lists(ROWS, min_size=1, max_size=6), st.sampled_from([None, 1]), MUTATIONS)))
 def test_rows_in_is_accepted_plus_rejected_for_any_bytes(files: list[tuple]) -> None:
     content = {"endsong_9.json": json.dumps([g3()]).encode()}
@@ -90,7 +90,7 @@ BASIC_ROWS = st.lists(
 )
 
 
-@settings(max_examples=200 // FILES, deadline=None)
+@settings(max_examples=80 // FILES, deadline=None)
 @given(four(BASIC_ROWS))
 def test_rows_of_a_whole_file_are_counted_one_by_one(files: list[list[dict[str, Any]]]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -114,7 +114,7 @@ UNKNOWN = st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.integers(
 ABSENT = st.sets(st.sampled_from(sorted(set(g3()) - {"ts", "ms_played"})), max_size=4)
 
 
-@settings(max_examples=200 // FILES, deadline=None)
+@settings(max_examples=80 // FILES, deadline=None)
 @given(four(st.tuples(UNKNOWN, st.integers(0, 9), ABSENT, st.integers(0, 9))))
 def test_no_unknown_key_is_ever_missed(cases: list[tuple[dict, int, set[str], int]]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -138,7 +138,7 @@ def test_no_unknown_key_is_ever_missed(cases: list[tuple[dict, int, set[str], in
             assert sorted(json.loads(told) if told else {}) == keys
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(MUTATIONS.filter(bool))
 def test_no_damaged_zip_raises(mutations: list) -> None:
     buffer = io.BytesIO()
@@ -152,7 +152,7 @@ def test_no_damaged_zip_raises(mutations: list) -> None:
             assert found.files or any(problem.is_damage for problem in found.problems)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.recursive(
         VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
@@ -174,7 +174,7 @@ def test_no_library_raises(value: Any, section: str, mutations: list) -> None:
                     assert result.report.rows_in == result.rows.height + result.rejected.height
 
 
-@settings(max_examples=200 // FILES, deadline=None)
+@settings(max_examples=80 // FILES, deadline=None)
 @given(four(st.floats(0, 1)))
 def test_no_personal_value_leaves_a_file_that_was_cut(cuts: list[float]) -> None:
     rows = [g1(), g1(ms_played="soon"), g1(ts="x", note={"city": SECRETS[3]})]
