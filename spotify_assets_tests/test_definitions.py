@@ -147,7 +147,7 @@ def test_the_assets_are_these(settings: Settings) -> None:
 def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(settings: Settings) -> None:
     repository = build_definitions(settings).get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    asking = {"ask_recently_played", "ask_catalogue", "ask_top_lists"}
+    asking = {"ask_recently_played", "ask_catalogue", "ask_top_lists", "ask_spotify"}
     building = {"import_exports", "replay_responses", "daily", "everything_due", "nightly"}
     assert jobs == {*asking, *building, "poll", "catalogue_backlog", "top_lists"}
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
