@@ -117,6 +117,13 @@ def test_a_poll_that_failed_is_stored_with_its_outcome_and_a_check_says_what_to_
     assert words[trouble] in check(result).description
 
 
+def test_a_poll_that_is_answered_with_something_else_says_where_that_is_kept(home: Home) -> None:
+    home.spotify.answers[Endpoint.RECENTLY_PLAYED] = lambda path, query: (200, {"plays": "many"})
+    result = home.run(raw_api.RecentlyPlayed)
+    assert result.success and home.column(raw_api.Polls, "outcome") == ["failed"]
+    assert not check(result).passed and "raw.rejected_items" in check(result).description
+
+
 def test_each_listener_is_asked_for_and_one_without_sign_in_keeps_nobody_else_waiting(home: Home) -> None:
     home.spotify.answers[Endpoint.RECENTLY_PLAYED] = lambda path, query: (200, {"items": [play(track_of(1), NOON)]})
     home.listeners, home.expired = ("ann", "bob"), frozenset({"ann"})

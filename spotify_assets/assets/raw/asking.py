@@ -242,6 +242,12 @@ class Asking:
         with self.warehouse.appending() as transaction:
             # Whose a playlist is can only be told beside the profile, whose ids are not stored.
             self.taken.add(take_responses(transaction, [*self._profiles, *self._waiting]))
+        for endpoint in sorted(self.taken.unreadable):
+            self.note(
+                f"Spotify answered {endpoint} with something that is no answer to it. It is kept with the reason in "
+                "raw.rejected_items; the next run asks again. If that stays so, its API has changed: look for a newer "
+                "version of spotify_assets."
+            )
         self._waiting = []
         self._stored_at = self.clock.now()
 

@@ -71,6 +71,7 @@ class Taken:
         items: Entries of their lists; each was told or rejected.
         rejected: Those that were rejected, by reason.
         rows_new: Rows that a table has more than before, by its name; of lists that replace others, the rows written.
+        unreadable: Endpoints that answered 200 with a body that is no answer.
     """
 
     responses: int = 0
@@ -78,11 +79,13 @@ class Taken:
     items: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     rows_new: dict[str, int] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
 
     def add(self, other: Taken) -> None:
         self.responses += other.responses
         self.responses_new += other.responses_new
         self.items += other.items
+        self.unreadable |= other.unreadable
         for mine, theirs in ((self.rejected, other.rejected), (self.rows_new, other.rows_new)):
             for name, number in theirs.items():
                 mine[name] = mine.get(name, 0) + number
@@ -309,6 +312,8 @@ def _reject(transaction: Transaction, new: Sequence[_New], taken: Taken) -> None
         for each in new
         for rejected in each.reading.rejected
     ]
+    answered = [each for each in new if each.response.status == 200]
+    taken.unreadable |= {str(each.response.endpoint) for each in answered if not _is_told(each)}
     for row in rows:
         taken.rejected[row["reason"]] = taken.rejected.get(row["reason"], 0) + 1
     if rows:
