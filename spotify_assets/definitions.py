@@ -138,7 +138,7 @@ def _spotify(settings: Settings, household: Household, clock: Clock) -> dg.Resou
             credentials = credentials_of(settings)
             tokens = token_source(settings, now=clock.now)
         except CredentialsUnusable as error:
-            return Spotify(None, listeners, household.markets, trouble=str(error))
+            return Spotify(None, listeners, household.markets, trouble=f"{str(error).rstrip('.')}.")
         if credentials is None:
             return Spotify(None, listeners, household.markets)
         client = SpotifyClient.of_home(

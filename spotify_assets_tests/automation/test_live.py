@@ -126,6 +126,8 @@ def test_top_lists_and_catalogue_tell_what_exports_never_do(cohort, listener: De
         assert tracks["duration_ms"].null_count() == 0 and tracks["isrc"].null_count() < tracks.height
         assert table(settings, "clean.saved_tracks").height > 0
         assert table(settings, "raw.api_quota").height > 0
+        told = table(settings, "clean.track_features")
+        assert set(told["source"]) == ({"spotify"} if cohort is EXTENDED else set())
         run(settings, "catalogue_backlog")
         assert demo.requests.count(bucket="tracks") == asked, "nothing that is known is asked for again"
 
