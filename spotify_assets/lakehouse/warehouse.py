@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -28,9 +28,8 @@ from spotify_assets.lakehouse import session as sessions
 from spotify_assets.lakehouse.definition import Catalog, StoredTables, set_up, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
-from spotify_assets.lakehouse.transaction import Transaction, read_table
+from spotify_assets.lakehouse.transaction import Transaction, last_change, read_table
 from spotify_assets.schemas import Table
-from spotify_assets.schemas.meta import Changes
 from spotify_assets.settings import HomePaths, Settings
 
 _STORAGE_VERSION = "v1.4.0"
@@ -295,10 +294,10 @@ class Warehouse(DuckDBResource):
                 for table in tables
             }
 
-    def last_change(self, *, except_for: Sequence[str] = ()) -> int:
-        """Number of the newest change of any table (`schema.table`) but some; 0 when nothing was ever written."""
-        changes = self.read(Changes, ["table_name", "sequence"])
-        return changes.filter(~pl.col("table_name").is_in(list(except_for)))["sequence"].max() or 0
+    def last_change(self, *, except_for: Collection[str] = ()) -> int:
+        """As `transaction.last_change`."""
+        with self.look() as (connection, catalog):
+            return last_change(connection, catalog, except_for=except_for)
 
     def stale_days(self) -> pl.DataFrame:
         """As `staleness.stale_days`."""

@@ -11,12 +11,13 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from spotify_assets.definitions import build_definitions
+from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.demo.listener import DemoListener
 from spotify_assets.demo.spotify import DEVELOPMENT, EXTENDED, DemoSpotify, faults, serve
 from spotify_assets.demo.spotify.accounts import Accounts
 from spotify_assets.instance import open_instance
 from spotify_assets.lakehouse import scan_table
+from spotify_assets.schemas import raw_api
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import Credentials, keep_credentials
 from spotify_assets.spotify.token_folder import TokenFolder
@@ -94,7 +95,10 @@ def test_a_poll_brings_plays_into_every_table_and_one_without_news_builds_nothin
             "poll",
             "ask_recently_played",
         ]:
-            assert table(settings, "raw.polls").height == 2
+            assert table(settings, "raw.polls").height == 1, "a poll without news is no reason to copy everything"
+            assert build_warehouse(settings).counts((raw_api.Polls,)) == {raw_api.Polls: 2}
+            run(settings, "ask_recently_played")
+            assert table(settings, "raw.polls").height == 3, "a step that is started in the UI is published at once"
 
 
 def test_without_a_sign_in_everything_ends_well_and_says_how_to_sign_in(listener: DemoListener, tmp_path: Path) -> None:
