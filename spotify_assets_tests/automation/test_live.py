@@ -180,6 +180,8 @@ def test_schedules_ask_only_for_somebody_who_is_signed_in_and_do_not_catch_up(tm
     sign_in(settings)
     for name in ("poll", "top_lists", "catalogue_backlog"):
         assert evaluate(settings, name, due=now()).tags["spotify_assets/purpose"] == name
-        assert "missed" in evaluate(settings, name, due=now() - timedelta(hours=2))
+    for name, hours in (("poll", 1), ("catalogue_backlog", 2), ("top_lists", 24)):
+        assert "missed" in evaluate(settings, name, due=now() - timedelta(hours=hours))
+    assert evaluate(settings, "top_lists", due=now() - timedelta(hours=6)).tags, "it was off at night, every night"
     TokenFolder(settings.paths.tokens_folder).write(NAME, a_sign_in(authorized_at=now() - timedelta(days=200)))
     assert "has ended" in evaluate(settings, "poll", due=now())
