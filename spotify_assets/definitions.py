@@ -25,6 +25,7 @@ from spotify_assets.assets.raw import (
 )
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
 from spotify_assets.automation.alerts import build_alerts_sensor
+from spotify_assets.automation.freshness import with_freshness
 from spotify_assets.automation.inbox import build_inbox_sensor
 from spotify_assets.automation.jobs import (
     ASKING_JOBS,
@@ -96,14 +97,19 @@ def build_definitions(
             build_export_assets(
                 listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
             ),
-            *build_live_assets(),
-            build_responses_asset(household=household, days_kept=settings.api_responses_days),
+            *with_freshness(
+                [
+                    *build_live_assets(),
+                    *build_provider_assets(),
+                    build_responses_asset(household=household, days_kept=settings.api_responses_days),
+                ],
+                settings,
+            ),
             build_plays_asset(
                 household=household,
                 session_gap_minutes=settings.session_gap_minutes,
                 outage_minutes=settings.outage_minutes,
             ),
-            *build_provider_assets(),
             *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
             *build_daily_assets(partitions),
             *extra_assets,
@@ -150,7 +156,7 @@ def build_spotify(
             credentials = credentials_of(settings)
             tokens = token_source(settings, now=now)
         except CredentialsUnusable as error:
-            return Spotify(None, listeners, household.markets, trouble=str(error))
+            return Spotify(None, listeners, household.markets, trouble=f"{str(error).rstrip('.')}.")
         if credentials is None:
             return Spotify(None, listeners, household.markets)
         client = SpotifyClient.of_home(settings, tokens, now=now, sleep=sleep, application=credentials.client_id)

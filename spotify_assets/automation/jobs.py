@@ -14,6 +14,10 @@ NIGHTLY_JOB = "nightly"
 POLL_JOB, CATALOGUE_JOB, TOP_LISTS_JOB = "poll", "catalogue_backlog", "top_lists"
 ASK_EVERYTHING_JOB = "ask_spotify"
 
+POLLED = ("raw/recently_played", "raw/polls")
+RANKED = ("raw/top_artists", "raw/top_tracks")
+"""The assets of the jobs `poll` and `top_lists`; whatever else asks belongs to `catalogue_backlog`."""
+
 ASKING_JOBS = {
     POLL_JOB: "ask_recently_played",
     CATALOGUE_JOB: "ask_catalogue",
@@ -54,8 +58,8 @@ def build_jobs(
         selection=dg.AssetSelection.assets("raw/api_responses", "raw/rejected_items"),
         description="Take in recorded responses of Spotify named in the config; without any, remove those that aged.",
     )
-    polled = dg.AssetSelection.assets("raw/recently_played", "raw/polls")
-    ranked = dg.AssetSelection.assets("raw/top_artists", "raw/top_tracks")
+    polled = dg.AssetSelection.assets(*POLLED)
+    ranked = dg.AssetSelection.assets(*RANKED)
     asking_jobs = [
         dg.define_asset_job(ASKING_JOBS[POLL_JOB], selection=polled, description="Ask for everybody's last plays."),
         dg.define_asset_job(ASKING_JOBS[TOP_LISTS_JOB], selection=ranked, description="Ask for everybody's top lists."),

@@ -18,7 +18,13 @@ CRON_SCHEDULES = {POLL_JOB: "*/30 * * * *", CATALOGUE_JOB: "7 * * * *", TOP_LIST
 """Spotify tells the last 50 plays only, and half an hour holds fewer. The catalogue is a matter of its daily budget; a
 ranking changes once a day."""
 
-_MISSED_AFTER = timedelta(minutes=25)
+_MISSED_AFTER = {
+    POLL_JOB: timedelta(minutes=25),
+    CATALOGUE_JOB: timedelta(minutes=55),
+    TOP_LISTS_JOB: timedelta(hours=23),
+}
+"""A tick that comes later than this has a younger one behind it. A machine that is off every night asks for the
+rankings in the morning."""
 
 _DESCRIPTIONS = {
     POLL_JOB: "Asks Spotify for the last plays of everybody who is signed in; builds what is new.",
@@ -67,7 +73,7 @@ def _schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinitio
     def schedule(context: dg.ScheduleEvaluationContext, clock: Clock) -> dg.RunRequest | dg.SkipReason:
         if reason := _reason_not_to_ask(settings, job.name, clock):
             return dg.SkipReason(reason)
-        if clock.now() - context.scheduled_execution_time > _MISSED_AFTER:
+        if clock.now() - context.scheduled_execution_time > _MISSED_AFTER[job.name]:
             # A machine that was off is told of each tick that it missed: what was played since is told by one answer.
             return dg.SkipReason("This one was missed; the next asks for the same.")
         return dg.RunRequest(tags={PURPOSE_TAG: job.name})

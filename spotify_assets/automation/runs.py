@@ -16,14 +16,14 @@ from spotify_assets import progress
 from spotify_assets.automation.jobs import DAILY_JOB, EVERYTHING_DUE_JOB, IMPORT_JOB, PURPOSE_TAG, REPLAY_JOB
 from spotify_assets.instance import PROCESS_TAG, report_unfinished_runs
 from spotify_assets.lakehouse import FileLock, Warehouse, living_run, run_session
+from spotify_assets.schemas import raw_api
 from spotify_assets.settings import HomePaths
 from spotify_assets.state import State, StateError, is_held
 
 JOINED_WITHIN_DAYS = 31
 """Ranges of stale days closer than this are one run: a run costs more than a month of days."""
 
-_NO_NEWS = ("raw.polls", "raw.api_responses", "raw.api_quota", "raw.missing_objects", "raw.rejected_items")
-"""Tables that are written at every question, whatever the answer."""
+_NO_NEWS = frozenset(table.qualified_name() for table in raw_api.WRITTEN_AT_EVERY_QUESTION)
 
 _BUILT_FROM = "built_from_change"
 """Note in `state.sqlite`: up to which change of the raw tables everything is built."""
@@ -113,7 +113,12 @@ def build_everything(
     """
     tags = {PURPOSE_TAG: purpose, **(tags or {})}
     outcome = Outcome()
-    with _process_of_runs(instance, warehouse, state, purpose) as process, run_session(warehouse, purpose=purpose):
+    # A publication copies the whole lakehouse: not for a row that says that there was nothing new.
+    can_wait = _NO_NEWS if asking_job else ()
+    with (
+        _process_of_runs(instance, warehouse, state, purpose) as process,
+        run_session(warehouse, purpose=purpose, can_wait=can_wait),
+    ):
         tags |= process
         definitions = build_definitions()
         if replay_config:

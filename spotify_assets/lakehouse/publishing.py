@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ from spotify_assets.state import PublishedTable, State
 
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.warehouse import Warehouse
+
+WAITS_AT_MOST = timedelta(hours=6)
+"""How long the published file may lack changes that can wait: a poll without news adds one row every half hour, and
+each publication copies the whole lakehouse."""
 
 _UNFINISHED = ".new-"
 _COPY_BYTES = 1 << 26
@@ -51,6 +55,7 @@ def publish_if_changed(
     *,
     published_at: datetime,
     log: Callable[[str], None],
+    can_wait: Collection[str] = (),
     make_symlink: Callable[[str, Path], None] = os.symlink,
 ) -> Publication | None:
     """Publish the warehouse unless the published file holds all of it already.
@@ -58,6 +63,8 @@ def publish_if_changed(
     Args:
         published_at: Stands in `meta.published`.
         log: Told when the file system has no symlinks.
+        can_wait: Tables (`schema.table`) whose changes alone are published only when the published file is older than
+            WAITS_AT_MOST; with any other change they are published at once.
         make_symlink: Makes a symlink (target, path); where it fails a plain file is replaced.
 
     Raises:
@@ -73,7 +80,11 @@ def publish_if_changed(
             raise RuntimeError("publishing while this process has the warehouse open")
         with warehouse.look(log) as (connection, catalog):
             sequence = last_change(connection, catalog)
-            if sequence == 0 or sequence == published_sequence(paths):
+            published = published_sequence(paths)
+            if sequence in (0, published):
+                return None
+            is_urgent = last_change(connection, catalog, except_for=can_wait) > published
+            if not is_urgent and _is_recent(paths, published_at):
                 return None
             try:
                 tables_published = _write_published(connection, catalog, warehouse, sequence, published_at)
@@ -97,6 +108,11 @@ def publish_if_changed(
             raise _failed(paths, error) from error
         State(paths.state_file).set_published(PublishedState(published_at, sequence, tables_published))
         return Publication(sequence, snapshot, snapshot.stat().st_size)
+
+
+def _is_recent(paths: HomePaths, now: datetime) -> bool:
+    published = State(paths.state_file).published()
+    return published is not None and paths.published_file.exists() and now - published.published_at < WAITS_AT_MOST
 
 
 def published_sequence(paths: HomePaths) -> int:

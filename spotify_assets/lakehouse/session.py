@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,12 +44,15 @@ class RunSession:
         mirror_report: What the mirror wrote at its end, None when it had nothing to do or failed.
     """
 
-    def __init__(self, warehouse: Warehouse, purpose: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, warehouse: Warehouse, purpose: str, clock: Callable[[], datetime], can_wait: Collection[str] = ()
+    ) -> None:
         self.publication: publishing.Publication | None = None
         self.mirror_report: mirror.MirrorReport | None = None
         self._warehouse = warehouse
         self._purpose = purpose
         self._clock = clock
+        self._can_wait = can_wait
         self._logs: list[Log] = []
         self._depth = 0
         self._has_begun = False
@@ -84,7 +87,7 @@ class RunSession:
                 self.begin()
             with progress.stage("publish"):
                 self.publication = publishing.publish_if_changed(
-                    self._warehouse, published_at=self._clock(), log=self.log
+                    self._warehouse, published_at=self._clock(), log=self.log, can_wait=self._can_wait
                 )
         except Exception as error:
             if not body_failed and self._has_begun:
@@ -127,7 +130,12 @@ def _now() -> datetime:
 
 @contextmanager
 def run_session(
-    warehouse: Warehouse, *, purpose: str, log: Log | None = None, clock: Callable[[], datetime] = _now
+    warehouse: Warehouse,
+    *,
+    purpose: str,
+    log: Log | None = None,
+    clock: Callable[[], datetime] = _now,
+    can_wait: Collection[str] = (),
 ) -> Iterator[RunSession]:
     """A session on a home; joins the one that this process has open already.
 
@@ -139,13 +147,15 @@ def run_session(
         purpose: Told to those who wait for the lock.
         log: Told, in sentences for persons, whom the session waits for and what could not be published.
         clock: Gives the instant of the publication.
+        can_wait: Tables (`schema.table`) whose changes alone need not be published at the end of this session, see
+            `publishing.publish_if_changed`; the outermost session decides.
 
     Raises:
         PublicationFailed: The body went well, publishing did not; what was written is kept.
     """
     home = warehouse.paths.home
     with _guard:
-        session = _sessions.setdefault(home, RunSession(warehouse, purpose, clock))
+        session = _sessions.setdefault(home, RunSession(warehouse, purpose, clock, can_wait))
         session._depth += 1
         if log:
             session._logs.append(log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -446,15 +446,22 @@ def next_sequence(connection: duckdb.DuckDBPyConnection, catalog: Catalog | None
     return max(_largest(connection, Changes, catalog), _largest(connection, Published, catalog)) + 1
 
 
-def last_change(connection: duckdb.DuckDBPyConnection, catalog: Catalog | None = None) -> int:
-    """Number of the newest change; 0 when nothing was ever written."""
-    return _largest(connection, Changes, catalog or Catalog(connection))
+def last_change(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog | None = None, *, except_for: Collection[str] = ()
+) -> int:
+    """Number of the newest change of any table (`schema.table`) but some; 0 when nothing was ever written."""
+    return _largest(connection, Changes, catalog or Catalog(connection), except_for)
 
 
-def _largest(connection: duckdb.DuckDBPyConnection, table: type[Table], catalog: Catalog) -> int:
+def _largest(
+    connection: duckdb.DuckDBPyConnection, table: type[Table], catalog: Catalog, except_for: Collection[str] = ()
+) -> int:
     if not catalog.columns(table):
         return 0
-    return connection.execute(f"SELECT coalesce(max(sequence), 0) FROM {sql_name(table)}").fetchall()[0][0]
+    return connection.execute(
+        f"SELECT coalesce(max(sequence), 0) FROM {sql_name(table)} WHERE NOT list_contains(?, table_name)",
+        [list(except_for)],
+    ).fetchall()[0][0]
 
 
 class _SharedDays:

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -295,7 +295,7 @@ class Warehouse(DuckDBResource):
                 for table in tables
             }
 
-    def last_change(self, schema: str, *, except_for: Sequence[str] = ()) -> int:
+    def last_change(self, schema: str, *, except_for: Collection[str] = ()) -> int:
         """Number of the newest change of a schema's tables (`schema.table`) but some; 0 when none was ever written."""
         changes = self.read(Changes, ["table_name", "sequence"])
         name = pl.col("table_name")

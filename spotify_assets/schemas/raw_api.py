@@ -303,3 +303,7 @@ class RejectedItems(Table):
     fetched_at = instant("When it came.")
     reason = text("Why it was rejected, for a person.")
     item = text("The part as JSON, without personal fields.", nullable=True)
+
+
+WRITTEN_AT_EVERY_QUESTION: tuple[type[Table], ...] = (Polls, ApiResponses, ApiQuota, MissingObjects, RejectedItems)
+"""Tables that tell of the asking: they change whatever was answered, and a change of them alone is no news."""

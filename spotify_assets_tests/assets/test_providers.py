@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from spotify_assets.assets.raw import build_provider_assets
+from spotify_assets.assets.raw import Spotify, build_provider_assets
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY, asset_key
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions
@@ -25,7 +25,9 @@ from spotify_assets.demo.spotify.server import serve
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse
 from spotify_assets.schemas import Table, clean, raw_api
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.model import Endpoint
 from spotify_assets.spotify.providers import build_providers
+from spotify_assets_tests.assets.small_spotify import SmallClient, SmallSpotify, serving
 from spotify_assets_tests.assets.stored_plays import filled, store_plays
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.spotify.providers.conftest import NOW, features_of, small_catalogue
@@ -82,13 +84,16 @@ def warehouse_of(settings: Settings) -> Warehouse:
     return Warehouse.from_settings(settings)
 
 
-def materialize(settings: Settings, *tables: type[Table], at: datetime = NOW) -> dg.ExecuteInProcessResult:
+def materialize(
+    settings: Settings, *tables: type[Table], at: datetime = NOW, spotify: Spotify | None = None
+) -> dg.ExecuteInProcessResult:
     warehouse = warehouse_of(settings)
     clock = Clock(fixed_now=at.isoformat())
     resources = {
         "warehouse": warehouse,
         IO_MANAGER_KEY: LakehouseIOManager(warehouse=warehouse),
         "clock": clock,
+        "spotify": spotify or Spotify(None, ["me"]),
         "providers": build_providers(settings, now=clock.now),
     }
     chosen = [asset_key(table) for table in tables or (raw_api.AudioFeatures, raw_api.Genres)]
@@ -316,9 +321,87 @@ def test_an_import_asks_nobody(asking: Settings) -> None:
 def test_by_default_nobody_but_spotify_is_asked(asking: Settings) -> None:
     defaults = Settings(home=asking.home)
     providers = build_providers(defaults, now=Clock().now)
-    assert [provider.source for provider in (*providers.audio_features, *providers.genres)] == ["own", "own"]
-    with_app = build_providers(defaults, now=Clock().now, fetch=lambda request: pytest.fail("asked at once"))
-    assert [provider.source for provider in with_app.audio_features] == ["own", "spotify"]
+    sources = [provider.source for provider in (*providers.audio_features, *providers.genres)]
+    assert sources == ["own", "spotify", "own"]
+
+
+@pytest.fixture
+def spotify() -> Iterator[tuple[SmallSpotify, Spotify]]:
+    """A Spotify that tells features of every other track, and how a run asks it."""
+
+    def features_told(path: str, query: dict[str, str]) -> tuple[int, object]:
+        ids = query["ids"].split(",")
+        told = [{"id": each, "energy": 0.5} if at % 2 else None for at, each in enumerate(ids)]
+        return 200, {"audio_features": told}
+
+    small = SmallSpotify({str(Endpoint.AUDIO_FEATURES): features_told})
+    with serving(small) as url:
+        yield small, Spotify(SmallClient(url, NOW), ["me"])
+
+
+@pytest.fixture
+def preferring_spotify(asking: Settings) -> Settings:
+    return asking.model_copy(update={"audio_feature_providers": "spotify,reccobeats"})
+
+
+def test_spotify_is_asked_for_a_hundred_tracks_at_once_and_reccobeats_for_what_it_does_not_know(
+    preferring_spotify: Settings, reccobeats: DemoReccoBeats, played: Sequence[DemoTrack], spotify
+) -> None:
+    small, resource = spotify
+    result = materialize(preferring_spotify, raw_api.AudioFeatures, spotify=resource)
+    assert len(small.asked) == 1 and small.asked[0][1]["ids"].split(",") == [track.track_id for track in played]
+    told = features(preferring_spotify).filter(pl.col("source") == "spotify")
+    assert set(told.filter("is_known")["track_id"]) == {track.track_id for track in played[1::2]}
+    assert reccobeats.asked == [track.track_id for track in played[::2]]
+    (response,) = warehouse_of(preferring_spotify).read(raw_api.ApiResponses).to_dicts()
+    assert response["endpoint"] == Endpoint.AUDIO_FEATURES and response["body"]
+    assert metadata(result, raw_api.AudioFeatures)["requests"]["spotify"] == 1
+    materialize(preferring_spotify, raw_api.AudioFeatures, spotify=resource)
+    assert len(small.asked) == 1, "what is known, and what was asked for in vain, is not asked for again"
+
+
+def test_an_app_that_may_not_ask_for_features_goes_on_with_the_next_provider_and_nothing_is_wrong(
+    preferring_spotify: Settings, reccobeats: DemoReccoBeats, spotify
+) -> None:
+    small, resource = spotify
+    small.answers.clear()
+    result = materialize(preferring_spotify, raw_api.AudioFeatures, spotify=resource)
+    assert check(result, raw_api.AudioFeatures, "providers_answered").passed
+    assert "/audio-features" in str(metadata(result, raw_api.AudioFeatures)["skipped"])
+    assert len(small.asked) == 1 and len(reccobeats.asked) == TRACKS
+
+
+def test_without_an_app_spotify_is_skipped(preferring_spotify: Settings, reccobeats: DemoReccoBeats) -> None:
+    result = materialize(preferring_spotify, raw_api.AudioFeatures)
+    assert check(result, raw_api.AudioFeatures, "providers_answered").passed
+    assert "no app is known" in str(metadata(result, raw_api.AudioFeatures)["skipped"])
+    assert metadata(result, raw_api.AudioFeatures)["requests"]["spotify"] == 0
+    assert len(reccobeats.asked) == TRACKS
+
+
+def test_a_used_quota_is_told_of_and_the_next_provider_goes_on(
+    preferring_spotify: Settings, reccobeats: DemoReccoBeats, spotify
+) -> None:
+    small, resource = spotify
+    small.quota[str(Endpoint.AUDIO_FEATURES)] = 0
+    result = materialize(preferring_spotify, raw_api.AudioFeatures, spotify=resource)
+    evaluation = check(result, raw_api.AudioFeatures, "providers_answered")
+    assert not evaluation.passed and "asked for from" in evaluation.description
+    assert len(reccobeats.asked) == TRACKS
+
+
+def test_features_that_cannot_be_read_are_not_asked_for_in_every_run(asking: Settings, spotify) -> None:
+    small, resource = spotify
+    small.answers[str(Endpoint.AUDIO_FEATURES)] = lambda path, query: (
+        200,
+        {"audio_features": [{"id": each, "energy": 7} for each in query["ids"].split(",")]},
+    )
+    only_spotify = asking.model_copy(update={"audio_feature_providers": "spotify"})
+    result = materialize(only_spotify, raw_api.AudioFeatures, spotify=resource)
+    assert metadata(result, raw_api.AudioFeatures)["unusable_values"] == TRACKS
+    assert warehouse_of(only_spotify).counts((raw_api.RejectedItems,)) == {raw_api.RejectedItems: TRACKS}
+    materialize(only_spotify, raw_api.AudioFeatures, spotify=resource)
+    assert len(small.asked) == 1
 
 
 def test_the_examples_of_the_guide_work(asking: Settings, played: Sequence[DemoTrack]) -> None:

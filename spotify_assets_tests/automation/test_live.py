@@ -9,9 +9,10 @@ import dagster as dg
 import pytest
 
 from spotify_assets.automation.jobs import ASKING_JOBS, CATALOGUE_JOB, DAILY_JOB, IMPORT_JOB, POLL_JOB, TOP_LISTS_JOB
-from spotify_assets.definitions import build_definitions
+from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.demo.spotify import DEVELOPMENT, EXTENDED
 from spotify_assets.demo.spotify.cohorts import Cohort
+from spotify_assets.schemas import raw_api
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import Credentials, keep_credentials
 from spotify_assets.spotify.token_folder import TokenFolder
@@ -38,7 +39,11 @@ def test_a_poll_brings_plays_into_every_table_and_one_without_news_builds_nothin
         assert home.table("clean.play_sources").height == 50
         served.time.forward(minutes=30)
         assert home.run(POLL_JOB).jobs == [POLL_JOB, ASKING_JOBS[POLL_JOB]]
-        assert home.table("raw.polls").height == 2
+        assert home.table("raw.polls").height == 1, "a poll without news is no reason to copy everything"
+        assert build_warehouse(home.settings).counts((raw_api.Polls,)) == {raw_api.Polls: 2}
+        served.time.forward(minutes=30)
+        home.run(ASKING_JOBS[POLL_JOB])
+        assert home.table("raw.polls").height == 3, "a step that is started in the UI is published at once"
 
 
 def test_without_a_sign_in_everything_ends_well_and_says_how_to_sign_in(tmp_path: Path) -> None:
@@ -61,6 +66,8 @@ def test_top_lists_and_catalogue_tell_what_exports_never_do(cohort: Cohort, tmp_
         assert tracks["duration_ms"].null_count() == 0 and tracks["isrc"].null_count() < tracks.height
         assert home.table("clean.saved_tracks").height > 0
         assert home.table("raw.api_quota").height > 0
+        told = home.table("clean.track_features")
+        assert set(told["source"]) == ({"spotify"} if cohort is EXTENDED else set())
 
 
 def evaluate(settings: Settings, name: str, *, due: datetime) -> dg.SkipReason | dg.RunRequest:
@@ -82,6 +89,8 @@ def test_schedules_ask_only_for_somebody_who_is_signed_in_and_do_not_catch_up(tm
     folder.write(NAME, a_sign_in(authorized_at=now))
     for name in JOBS:
         assert evaluate(settings, name, due=now).tags["spotify_assets/purpose"] == name
-        assert "missed" in evaluate(settings, name, due=now - timedelta(hours=2))
+    for name, hours in ((POLL_JOB, 1), (CATALOGUE_JOB, 2), (TOP_LISTS_JOB, 24)):
+        assert "missed" in evaluate(settings, name, due=now - timedelta(hours=hours))
+    assert evaluate(settings, TOP_LISTS_JOB, due=now - timedelta(hours=6)).tags, "it was off at night, every night"
     folder.write(NAME, a_sign_in(authorized_at=now - timedelta(days=200)))
     assert "has ended" in evaluate(settings, POLL_JOB, due=now)

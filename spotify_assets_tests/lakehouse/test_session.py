@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +20,9 @@ from spotify_assets.lakehouse import (
     published_sequence,
     run_session,
 )
+from spotify_assets.lakehouse.publishing import WAITS_AT_MOST
+from spotify_assets.schemas import Layout, Table
+from spotify_assets.schemas.table import whole_number
 from spotify_assets.settings import HomePaths
 from spotify_assets.state import State, is_held
 from spotify_assets_tests.lakehouse import processes
@@ -359,3 +362,66 @@ def test_days_are_told_for_tables_that_have_them(tmp_path: Path) -> None:
             ["example.daily_levels"],
         ).fetchall()
     assert told == [(1, days[0], days[0], 1)]
+
+
+class Looks(Table):
+    """How often somebody looked at the gauge."""
+
+    layout = Layout("example", "looks")
+
+    look = whole_number("Number.", key=True)
+
+
+CAN_WAIT = (Looks.qualified_name(),)
+
+
+def look_at_gauge(warehouse, number: int, *, at: datetime, can_wait: tuple[str, ...] = CAN_WAIT):
+    with run_session(warehouse, purpose="a look", clock=lambda: at, can_wait=can_wait) as session:
+        session.begin()
+        with warehouse.transaction() as transaction:
+            transaction.append(Looks, pl.DataFrame({"look": [number]}))
+    return session
+
+
+def looks_published(home: Path) -> int:
+    with connect(home) as connection:
+        return connection.execute("SELECT count(*) FROM example.looks").fetchall()[0][0]
+
+
+@pytest.fixture
+def looked(tmp_path: Path):
+    """A home whose published file, of noon, has one reading and one look."""
+    warehouse = warehouse_in(tmp_path)
+    append(warehouse, 1)
+    look_at_gauge(warehouse, 1, at=AT)
+    return warehouse
+
+
+def test_changes_that_can_wait_are_not_published_and_not_mirrored_by_themselves(looked, tmp_path: Path) -> None:
+    assert looks_published(tmp_path) == 1
+    mirrored = (tmp_path / "mirror" / "current").resolve()
+    session = look_at_gauge(looked, 2, at=AT + timedelta(minutes=30))
+    assert session.publication is None and looks_published(tmp_path) == 1
+    assert (tmp_path / "mirror" / "current").resolve() == mirrored
+    assert looked.read(Looks).height == 2
+
+
+def test_what_waited_is_published_with_the_next_real_change(looked, tmp_path: Path) -> None:
+    look_at_gauge(looked, 2, at=AT + timedelta(minutes=30))
+    with run_session(looked, purpose="a run", clock=lambda: AT + timedelta(minutes=40), can_wait=CAN_WAIT) as session:
+        session.begin()
+        append(looked, 2)
+    assert session.publication is not None
+    assert looks_published(tmp_path) == published_rows(tmp_path) == 2
+
+
+def test_what_waited_long_is_published_without_another_change(looked, tmp_path: Path) -> None:
+    look_at_gauge(looked, 2, at=AT + timedelta(minutes=30))
+    look_at_gauge(looked, 3, at=AT + WAITS_AT_MOST)
+    assert looks_published(tmp_path) == 3
+
+
+def test_a_session_that_does_not_let_it_wait_publishes_it(looked, tmp_path: Path) -> None:
+    look_at_gauge(looked, 2, at=AT + timedelta(minutes=30))
+    look_at_gauge(looked, 3, at=AT + timedelta(minutes=31), can_wait=())
+    assert looks_published(tmp_path) == 3

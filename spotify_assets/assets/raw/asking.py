@@ -70,6 +70,7 @@ class Spotify:
         markets: ISO 3166-1 country of a listener, where it is known.
         daily_budget: Requests that may be made to an endpoint in a day; None where that is not known.
         quota_rows: Rows of raw.api_quota as they are now.
+        trouble: What is wrong with the app that is known, as a sentence, where it cannot be used.
         catalogue_listener: Whose sign-in is used for what is no listener's own; None until that is found out.
     """
 
@@ -78,6 +79,7 @@ class Spotify:
     markets: Mapping[str, str] = field(default_factory=dict)
     daily_budget: Callable[[Endpoint], int | None] = lambda _: None
     quota_rows: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    trouble: str = ""
     catalogue_listener: str | None = None
 
     def fetch(self, request: Request) -> Response:
@@ -87,7 +89,7 @@ class Spotify:
             SpotifyError: There is no answer.
         """
         if self.client is None:
-            raise NotSignedIn(request.listener)
+            raise NotSignedIn(request.listener, self.trouble)
         return self.client.fetch(request)
 
     def fetch_for_nobody(self, endpoint: Endpoint, params: Mapping[str, str | int]) -> Response:

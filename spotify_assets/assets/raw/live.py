@@ -338,6 +338,7 @@ def _api_quota() -> dg.AssetsDefinition:
         raw_api.PlaylistItems,
         raw_api.Artists,
         raw_api.ArtistTopTracks,
+        raw_api.AudioFeatures,
     )
 
     @dg.multi_asset(name="spotify_quota", specs=[asking_spec(raw_api.ApiQuota, deps=last_to_ask)])

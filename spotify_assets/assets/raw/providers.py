@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -11,10 +11,13 @@ import polars as pl
 
 from spotify_assets import progress
 from spotify_assets.assets import ASKS_TAG
+from spotify_assets.assets.raw.asking import Absent, Asking, Spotify, Stopped
 from spotify_assets.assets.table_asset import asset_key, table_spec
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import Transaction, Warehouse
 from spotify_assets.schemas import Table, clean, raw_api
+from spotify_assets.spotify.errors import CapabilityAbsent
+from spotify_assets.spotify.model import Request, Response
 from spotify_assets.spotify.providers import (
     ArtistQuestion,
     AudioFeatureProvider,
@@ -91,7 +94,7 @@ class _Outcome:
 
 
 def build_provider_assets() -> list[dg.AssetsDefinition]:
-    """raw.audio_features and raw.genres. They need the resources warehouse, clock and providers."""
+    """raw.audio_features and raw.genres. They need the resources warehouse, clock, spotify and providers."""
 
     @dg.multi_asset(
         name="audio_features",
@@ -99,13 +102,18 @@ def build_provider_assets() -> list[dg.AssetsDefinition]:
         check_specs=_check_specs(raw_api.AudioFeatures),
     )
     def audio_features(
-        context: dg.AssetExecutionContext, warehouse: Warehouse, clock: Clock, providers: dg.ResourceParam[Providers]
+        context: dg.AssetExecutionContext,
+        warehouse: Warehouse,
+        clock: Clock,
+        spotify: dg.ResourceParam[Spotify],
+        providers: dg.ResourceParam[Providers],
     ):
         with warehouse.transaction() as transaction:
             wanted = _wanted_tracks(transaction)
         outcome = _Outcome()
-        for provider, budget in zip(providers.audio_features, providers.budgets(), strict=False):
-            _ask_about_tracks(warehouse, provider, budget, wanted, clock.now, outcome)
+        with Asking(spotify, warehouse, clock) as asking:
+            for provider, budget in zip(providers.audio_features, providers.budgets(), strict=False):
+                _ask_about_tracks(asking, provider, budget, wanted, clock.now, outcome)
         stored = warehouse.read(raw_api.AudioFeatures, _STORED_FEATURES)
         known = stored.filter("is_known")
         tell = (OwnFeatures, SpotifyFeatures, ReccoBeats)
@@ -300,14 +308,34 @@ def _answers(
             yield lot, told
 
 
+def _asked_through(asking: Asking) -> Callable[[Request], Response]:
+    """Ask Spotify as the other steps do, with what it does not answer as errors of a provider."""
+
+    def fetch(request: Request) -> Response:
+        if asking.spotify.client is None:
+            raise NotOffered(asking.spotify.trouble or "Spotify is not asked for audio features: no app is known.")
+        try:
+            return asking.ask(request.endpoint, request.params, accepts=(400,), is_optional=True)
+        except Absent:
+            raise NotOffered(str(CapabilityAbsent(request.endpoint))) from None
+        except Stopped as stopped:
+            raise ProviderUnavailable(str(stopped)) from stopped
+
+    return fetch
+
+
 def _ask_about_tracks(
-    warehouse: Warehouse,
+    asking: Asking,
     provider: AudioFeatureProvider,
     budget: Budget,
     wanted: pl.DataFrame,
     now: Callable[[], datetime],
     outcome: _Outcome,
 ) -> None:
+    warehouse = asking.warehouse
+    is_spotify = isinstance(provider, SpotifyFeatures)
+    if is_spotify:
+        provider = replace(provider, fetch=_asked_through(asking))
     if provider.is_local:
         told = provider.ask(wanted["track_id"].to_list(), budget)
         outcome.note(told)
@@ -324,13 +352,17 @@ def _ask_about_tracks(
         rows = asked.join(told.features.with_columns(is_known=True), on="track_id", how="left").with_columns(
             pl.col("is_known").fill_null(False), fetched_at=now()
         )
+        if is_spotify:
+            # What its answers tell is stored with them; what they do not tell must not be asked again at once.
+            asking.store()
+            rows = rows.filter(~pl.col("is_known"))
         with warehouse.transaction() as transaction:
-            transaction.delete_rows(raw_api.AudioFeatures, asked)
+            transaction.delete_rows(raw_api.AudioFeatures, rows.select("track_id", "source"))
             transaction.append(raw_api.AudioFeatures, rows)
         outcome.asked += len(lot)
         outcome.told += told.features.height
         outcome.unusable_values += told.unusable_values
-    outcome.requests[provider.source] = budget.requests_made
+    outcome.requests[provider.source] = asking.requests if is_spotify else budget.requests_made
 
 
 def _ask_about_artists(

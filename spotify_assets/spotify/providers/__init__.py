@@ -13,7 +13,6 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from spotify_assets.settings import Settings
-from spotify_assets.spotify.model import Request, Response
 from spotify_assets.spotify.providers.model import (
     ArtistQuestion,
     AudioFeatureProvider,
@@ -82,7 +81,6 @@ def build_providers(
     settings: Settings,
     *,
     now: Callable[[], datetime],
-    fetch: Callable[[Request], Response] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Providers:
     """The providers that the settings name; nothing is opened or asked.
@@ -90,7 +88,6 @@ def build_providers(
     Args:
         settings: Settings of the home.
         now: The clock.
-        fetch: Asks Spotify's Web API with the app's own token; without it Spotify is not asked for audio features.
         sleep: Waits some seconds.
     """
 
@@ -106,8 +103,8 @@ def build_providers(
 
     features: list[AudioFeatureProvider] = [OwnFeatures(settings.paths.own_audio_features_files)]
     for name in settings.audio_feature_providers.split(","):
-        if name == "spotify" and fetch is not None:
-            features.append(SpotifyFeatures(fetch))
+        if name == "spotify":
+            features.append(SpotifyFeatures())
         elif name == "reccobeats":
             features.append(ReccoBeats(session("ReccoBeats", settings.reccobeats_url)))
     genres: list[GenreProvider] = [OwnGenres(settings.paths.own_genres_files)]

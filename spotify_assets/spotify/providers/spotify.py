@@ -5,57 +5,45 @@ https://developer.spotify.com/blog/2024-11-27-changes-to-the-web-api
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from spotify_assets.spotify.errors import CapabilityAbsent, SpotifyError
+import polars as pl
+
 from spotify_assets.spotify.model import Endpoint, Request, Response
-from spotify_assets.spotify.providers.features import told_of_items
-from spotify_assets.spotify.providers.model import (
-    Budget,
-    FeaturesTold,
-    NotOffered,
-    ProviderUnavailable,
-    QuestionRefused,
-)
+from spotify_assets.spotify.providers.features import FEATURES
+from spotify_assets.spotify.providers.model import Budget, FeaturesTold, NotOffered, QuestionRefused
+from spotify_assets.spotify.reading import read
 
 
+@dataclass(frozen=True)
 class SpotifyFeatures:
     """Audio features from Spotify, an `AudioFeatureProvider`.
 
-    Args:
-        fetch: Asks the Web API, such as `SpotifyClient.fetch`.
+    Attributes:
+        fetch: Asks the Web API and keeps the answer as any other answer of Spotify is kept; raises as
+            `AudioFeatureProvider.ask`. Whoever asks in a run gives it (`dataclasses.replace`): quota and sign-in are
+            the run's.
     """
+
+    fetch: Callable[[Request], Response] | None = None
 
     source = "spotify"
     attribution = "Audio features by Spotify, https://developer.spotify.com"
     tracks_per_request = 100
     is_local = False
 
-    def __init__(self, fetch: Callable[[Request], Response]) -> None:
-        self._fetch = fetch
-
     def ask(self, track_ids: Sequence[str], budget: Budget) -> FeaturesTold:
         """As `AudioFeatureProvider.ask`."""
+        if self.fetch is None:
+            raise NotOffered("Spotify is not asked for audio features: nobody here can ask it.")
         budget.take()
-        try:
-            response = self._fetch(Request(Endpoint.AUDIO_FEATURES, {"ids": ",".join(track_ids)}))
-        except CapabilityAbsent as error:
-            raise NotOffered(str(error)) from error
-        except SpotifyError as error:
-            raise ProviderUnavailable(str(error)) from error
-        if response.status in (403, 404):
-            raise NotOffered(str(CapabilityAbsent(Endpoint.AUDIO_FEATURES)))
-        return told_by(response, track_ids)
-
-
-def told_by(response: Response, track_ids: Sequence[str]) -> FeaturesTold:
-    """What a response to GET /audio-features tells of the tracks that were asked for.
-
-    Raises:
-        QuestionRefused: It is no such response.
-    """
-    items = response.body.get("audio_features") if isinstance(response.body, Mapping) else None
-    if response.status != 200 or not isinstance(items, list):
-        raise QuestionRefused(f"Spotify's audio features are not understood (HTTP {response.status}).")
-    by_id = {item["id"]: item for item in items if isinstance(item, Mapping) and isinstance(item.get("id"), str)}
-    return told_of_items({key: by_id[key] for key in track_ids if key in by_id})
+        response = self.fetch(Request(Endpoint.AUDIO_FEATURES, {"ids": ",".join(track_ids)}))
+        reading = read(response)
+        if response.status != 200 or any(rejected.position == 0 for rejected in reading.rejected):
+            raise QuestionRefused(f"Spotify's audio features are not understood (HTTP {response.status}).")
+        asked = set(track_ids)
+        known = {row["track_id"]: row for row in reading.rows if row["is_known"] and row["track_id"] in asked}
+        return FeaturesTold(
+            pl.DataFrame(list(known.values()), schema=FEATURES, orient="row"), unusable_values=len(reading.rejected)
+        )

@@ -12,7 +12,7 @@ from spotify_assets.spotify.providers import Providers, build_providers
 
 
 def providers_of(home: Path, **settings: object) -> Providers:
-    return build_providers(Settings(home=home, **settings), now=lambda: datetime.now(UTC), fetch=lambda request: None)
+    return build_providers(Settings(home=home, **settings), now=lambda: datetime.now(UTC))
 
 
 def test_providers_are_asked_in_the_order_of_the_setting_after_the_own_file(tmp_path: Path) -> None:

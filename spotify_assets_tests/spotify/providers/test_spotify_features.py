@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from spotify_assets.spotify.errors import CapabilityAbsent, SpotifyError
 from spotify_assets.spotify.model import Endpoint, Request, Response
 from spotify_assets.spotify.providers import (
     Budget,
     BudgetSpent,
+    FeaturesTold,
     NotOffered,
-    ProviderUnavailable,
     QuestionRefused,
     SpotifyFeatures,
 )
@@ -31,14 +30,11 @@ def answering(status: int, body: Any, requests: list[Request] | None = None) -> 
     return fetch
 
 
-def raising(error: Exception) -> Callable[[Request], Response]:
-    def fetch(request: Request) -> Response:
-        raise error
-
-    return fetch
+def refuse(request: Request) -> Response:
+    raise AssertionError("it was asked")
 
 
-def ask(fetch: Callable[[Request], Response]):
+def ask(fetch: Callable[[Request], Response] | None) -> FeaturesTold:
     return SpotifyFeatures(fetch).ask(IDS, Budget(1, 9))
 
 
@@ -47,21 +43,12 @@ def test_a_null_in_the_list_is_a_track_that_spotify_does_not_know() -> None:
     body = {"audio_features": [{"id": IDS[2], "energy": 0.5, "tempo": 0, "time_signature": 4, "uri": "x"}, None]}
     told = ask(answering(200, body, requests))
     assert told.features.select("track_id", "energy", "tempo", "time_signature").rows() == [(IDS[2], 0.5, None, 4)]
-    assert told.unusable_values == 1
     assert requests == [Request(Endpoint.AUDIO_FEATURES, {"ids": ",".join(IDS)})]
 
 
-@pytest.mark.parametrize(
-    "fetch", [answering(403, None), answering(404, {}), raising(CapabilityAbsent("/audio-features"))]
-)
-def test_an_app_that_may_not_ask_is_skipped(fetch: Callable[[Request], Response]) -> None:
-    with pytest.raises(NotOffered, match="audio-features"):
-        ask(fetch)
-
-
-def test_what_spotify_fails_at_is_told_in_its_own_words() -> None:
-    with pytest.raises(ProviderUnavailable, match="locked until tomorrow"):
-        ask(raising(SpotifyError("locked until tomorrow")))
+def test_where_nobody_can_ask_spotify_it_is_skipped() -> None:
+    with pytest.raises(NotOffered, match="nobody here"):
+        ask(None)
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {"audio_features": None}, {"audio_features": {}}])
@@ -70,12 +57,17 @@ def test_an_odd_body_is_refused(body: Any) -> None:
         ask(answering(200, body))
 
 
+def test_a_refusal_of_the_question_is_no_answer() -> None:
+    with pytest.raises(QuestionRefused, match="HTTP 400"):
+        ask(answering(400, {"error": {"status": 400}}))
+
+
 def test_odd_items_are_left_out() -> None:
-    assert ask(
-        answering(200, {"audio_features": [1, [], {"id": None}, {"id": "unasked", "energy": 1}]})
-    ).features.is_empty()
+    items = [1, [], {"id": None}, {"id": "u" * 22, "energy": 1}]
+    told = ask(answering(200, {"audio_features": items}))
+    assert told.features.is_empty() and told.unusable_values == 3
 
 
 def test_nothing_is_asked_beyond_the_budget() -> None:
     with pytest.raises(BudgetSpent):
-        SpotifyFeatures(raising(AssertionError("it was asked"))).ask(IDS, Budget(0, 9))
+        SpotifyFeatures(refuse).ask(IDS, Budget(0, 9))
