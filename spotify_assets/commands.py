@@ -156,7 +156,7 @@ def plan_purge(settings: Settings, listener: str) -> PurgePlan:
     warehouse = build_warehouse(settings)
     plan = purging.plan_purge(settings.paths, warehouse, listener, default_listener=settings.listener)
     if plan.is_empty:
-        known = ", ".join(purging.known_listeners(warehouse)) or "nobody"
+        known = ", ".join(purging.known_listeners(settings.paths, warehouse)) or "nobody"
         raise purging.PurgeRefused(
             f"{settings.home} knows nothing of a listener {listener}. Nothing was removed. Known are: {known}."
         )

@@ -22,13 +22,15 @@ import duckdb
 import polars as pl
 import pytest
 
-from spotify_assets.automation.purging import PurgeRefused
+from spotify_assets.assets.raw.responses import bodies, take_responses
+from spotify_assets.automation.purging import PurgeRefused, known_listeners
 from spotify_assets.commands import import_paths, plan_purge, purge_listener
 from spotify_assets.definitions import build_warehouse
-from spotify_assets.lakehouse import run_session, scan_table
+from spotify_assets.lakehouse import scan_table
 from spotify_assets.schemas import Table, raw_api, tables
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.spotify.credentials import Credentials, keep_credentials
+from spotify_assets.spotify.model import Endpoint, Response
 from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import settings_of
 from spotify_assets_tests.lakehouse import processes
@@ -110,22 +112,23 @@ def tell_by_api(settings: Settings, word: str) -> None:
         raw_api.ArtistTopTracks: listed | {"track_id": ids["Track"]},
         raw_api.ApiQuota: {"bucket": f"b{number}", "asked_on": FIRST_DAY.date(), "requests": 1, "daily_budget": 2},
     }
-    warehouse = build_warehouse(settings)
-    with run_session(warehouse, purpose="a test") as session:
-        session.begin()
-        with warehouse.transaction() as transaction:
-            for table, told in rows.items():
-                schema = table.polars_schema()
-                row = dict.fromkeys(schema) | {name: value for name, value in (at | told).items() if name in schema}
-                transaction.append(table, pl.DataFrame([row], schema=schema))
+    # Not in a session, which would publish it: the import that follows does.
+    with build_warehouse(settings).transaction() as transaction:
+        for table, told in rows.items():
+            schema = table.polars_schema()
+            row = dict.fromkeys(schema) | {name: value for name, value in (at | told).items() if name in schema}
+            transaction.append(table, pl.DataFrame([row], schema=schema))
 
 
 @pytest.fixture(scope="module")
 def household(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of two listeners, with everything in it that may tell of one. To be copied, not changed."""
+    """A home of two listeners, with everything in it that may tell of one, and beside it `alone`: what it was before
+    the second one came. To be copied, not changed."""
     folder = tmp_path_factory.mktemp("household")
     home = folder / "home"
     for listener, shift in ((OTHER, 0), (NAME, 7)):
+        if home.exists():
+            shutil.copytree(home, folder / "alone", symlinks=True)
         settings = settings_of(home, listener=listener, timezone="UTC")
         tell_by_api(settings, listener)
         export = history(settings.paths.inbox_folder(listener) / f"{listener}-{shift}.zip", listener, 40, shift)
@@ -189,13 +192,14 @@ def places_that_tell(home: Path, word: str) -> set[str]:
 
 
 def rows_of_others(home: Path) -> dict[str, list]:
-    rows = {}
     stored = stored_tables(home)
-    for table in tables():
-        if table.qualified_name() in stored and "listener" in table.column_names():
-            frame = scan_table(home, table.qualified_name()).filter(pl.col("listener") == OTHER).collect()
-            rows[table.qualified_name()] = sorted(frame.rows(), key=repr)
-    return rows
+    names = [table.qualified_name() for table in tables() if "listener" in table.column_names()]
+    with duckdb.connect(str(home / "lakehouse.duckdb"), read_only=True) as connection:
+        return {
+            name: sorted(connection.execute(f"SELECT * FROM {name} WHERE listener = ?", [OTHER]).fetchall(), key=repr)
+            for name in names
+            if name in stored
+        }
 
 
 def stored_tables(home: Path) -> set[str]:
@@ -216,7 +220,7 @@ def purge_by_command(home: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(home: Path, tmp_path: Path) -> None:
+def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(household: Path, home: Path) -> None:
     told_before = places_that_tell(home, NAME)
     for place in (".warehouse/warehouse.duckdb", "dagster/history/runs.db", "state.sqlite", "listeners.toml"):
         assert place in told_before
@@ -230,13 +234,11 @@ def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(ho
     assert places_that_tell(home, NAME) == set()
     assert rows_of_others(home) == before
     assert f'name = "{OTHER}"' in (home / "listeners.toml").read_text()
-    alone = settings_of(tmp_path / "alone", listener=OTHER, timezone="UTC")
-    tell_by_api(alone, OTHER)
-    import_paths(alone, [home / "inbox" / OTHER / f"{OTHER}-0.zip"])
+    alone = household.parent / "alone"
     shared = stored_tables(home) - before.keys() - {"raw.told_rows"}
     assert {"raw.tracks", "raw.genres", "clean.tracks", "clean.recordings", "clean.calendar"} <= shared
     for name in (*sorted(shared - {"raw.api_quota"}), "raw.api_responses", "daily.artists"):
-        expected = scan_table(alone.home, name).collect()
+        expected = scan_table(alone, name).collect()
         assert scan_table(home, name).collect().sort(pl.all()).equals(expected.sort(pl.all())), name
     assert_usable(home)
 
@@ -253,14 +255,14 @@ def assert_usable(home: Path) -> None:
     assert stored.height == mirrored.height and stored["listener"].unique().to_list() == [OTHER]
 
 
-def test_the_home_of_a_purged_only_listener_is_as_new(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path / "home", listener=NAME, timezone="UTC")
-    export = history(tmp_path / "export.zip", NAME, 10)
-    import_paths(settings, [export])
-    sign_in_on_paper(settings.home, NAME)
+def test_the_home_of_a_purged_only_listener_is_as_new(household: Path, tmp_path: Path) -> None:
+    shutil.copytree(household.parent / "alone", tmp_path / "home", symlinks=True)
+    settings = settings_of(tmp_path / "home", listener=OTHER, timezone="UTC")
+    export = history(tmp_path / "export.zip", OTHER, 10)
+    sign_in_on_paper(settings.home, OTHER)
     named = settings_of(tmp_path / "home", listener="me")
-    purge_listener(named, NAME)
-    assert places_that_tell(settings.home, NAME) == set()
+    purge_listener(named, OTHER)
+    assert places_that_tell(settings.home, OTHER) == set()
     files = {path.relative_to(settings.home).as_posix() for path in settings.home.rglob("*") if path.is_file()}
     assert files == {
         *(".warehouse/warehouse.lock", "run.lock", "state.sqlite", "dagster/dagster.yaml", "dagster/workspace.yaml"),
@@ -279,6 +281,36 @@ def test_who_is_only_signed_in_goes_and_the_sign_ins_of_others_stay(tmp_path: Pa
     assert places_that_tell(settings.home, NAME) == set()
     assert TokenFolder(settings.home / "tokens").read(OTHER).access_token == f"access of {OTHER}"
     assert settings.paths.credentials_file.exists()
+
+
+def plays_told(listener: str, at: datetime, name: str) -> Response:
+    track = {"uri": f"spotify:track:{'7' * 22}", "id": "7" * 22, "name": name, "artists": [{"name": "Everybody"}]}
+    items = [{"played_at": "2024-05-01T10:00:00.000Z", "track": track}]
+    return Response(listener, Endpoint.RECENTLY_PLAYED, {"limit": 50}, at, 200, {"items": items})
+
+
+def test_who_was_never_exported_can_be_purged_and_every_body_that_others_were_told_stays(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "home", listener=OTHER)
+    warehouse = build_warehouse(settings)
+    track = {"id": "7" * 22, "name": "Everybody's Song", "artists": [{"name": "Everybody"}]}
+    told = [
+        response
+        for hours, listener in ((0, NAME), (1, OTHER), (2, NAME), (3, OTHER))
+        for response in (
+            plays_told(listener, FIRST_DAY + timedelta(hours=hours), "Everybody's Song"),
+            Response(listener, Endpoint.TRACK, {"id": "7" * 22}, FIRST_DAY + timedelta(hours=hours), 200, track),
+        )
+    ]
+    with warehouse.transaction() as transaction:
+        take_responses(transaction, told)
+    assert known_listeners(settings.paths, warehouse) == [OTHER, NAME]
+    assert plan_purge(settings, NAME).rows["raw.recently_played"] == 1
+    purge_listener(settings, NAME)
+    assert known_listeners(settings.paths, warehouse) == [OTHER]
+    assert places_that_tell(settings.home, NAME) == set()
+    with warehouse.transaction() as transaction:
+        kept = transaction.read(raw_api.ApiResponses)["response_id"].to_list()
+        assert len(kept) == 4 and None not in bodies(transaction, kept).values()
 
 
 def test_a_purge_shows_what_goes_and_asks_first(home: Path) -> None:

@@ -31,7 +31,7 @@ from spotify_assets.lakehouse.purging import (
     remove_everything,
     rewrite_without,
 )
-from spotify_assets.schemas import raw
+from spotify_assets.schemas import raw, tables
 from spotify_assets.settings import HomePaths
 from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets.state import State
@@ -113,9 +113,14 @@ def plan_purge(paths: HomePaths, warehouse: Warehouse, listener: str, *, default
     )
 
 
-def known_listeners(warehouse: Warehouse) -> list[str]:
-    """Everybody whose exports were imported."""
-    return sorted(warehouse.read(raw.Imports, ["listener"], distinct=True)["listener"]) if warehouse.exists() else []
+def known_listeners(paths: HomePaths, warehouse: Warehouse) -> list[str]:
+    """Everybody of whom anything came, by export or from Spotify, and everybody who is or was signed in."""
+    names = set(TokenFolder(paths.tokens_folder).listeners())
+    if warehouse.exists():
+        for table in tables():
+            if table.layout.schema == raw.Imports.layout.schema and "listener" in table.column_names():
+                names.update(warehouse.read(table, ["listener"], distinct=True)["listener"])
+    return sorted(names - {""})
 
 
 def purge(
