@@ -127,6 +127,9 @@ def _signed_in(settings: Settings, packages: DemoPackages, cohort: str) -> Itera
                 "client_secret": SecretStr(services.app.client_secret),
                 "redirect_uri": REDIRECT_URI,
                 "requests_per_second": 1000.0,
+                # The demo is to take less than a minute; what it leaves to the next day shows how a backlog goes on.
+                "daily_budgets": "tracks=50, albums=30, artist_albums=30, artist_top_tracks=30",
+                "provider_requests_per_run": 20,
                 "audio_feature_providers": "spotify,reccobeats",
                 "reccobeats_url": services.reccobeats_url,
                 "genre_providers": "musicbrainz",

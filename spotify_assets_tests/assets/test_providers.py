@@ -433,7 +433,7 @@ def ask_until_killed(settings: Settings) -> None:
     materialize(settings)
 
 
-def test_after_a_kill_nothing_that_was_told_is_asked_for_again(
+def test_after_a_kill_no_more_is_asked_for_again_than_what_came_in_the_last_second(
     asking: Settings, reccobeats: DemoReccoBeats, musicbrainz: DemoMusicBrainz
 ) -> None:
     fault = musicbrainz.faults.add(slow(30, skip=5))
@@ -444,7 +444,7 @@ def test_after_a_kill_nothing_that_was_told_is_asked_for_again(
     musicbrainz.faults.clear()
     materialize(asking)
     assert len(set(reccobeats.asked)) == len(reccobeats.asked) == TRACKS
-    assert len(set(musicbrainz.asked)) == len(musicbrainz.asked) > 5
+    assert len(musicbrainz.asked) - len(set(musicbrainz.asked)) <= 5 < len(set(musicbrainz.asked))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

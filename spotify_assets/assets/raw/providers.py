@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
 
 import dagster as dg
 import polars as pl
@@ -43,6 +43,9 @@ OWN_FILE_CHECK = "own_file_is_sound"
 
 _REFUSALS_IN_A_ROW = 3
 """One question may have no answer; when several follow each other the provider is out of order."""
+
+_SECONDS_PER_LOT = timedelta(seconds=1)
+"""Providers are asked once a second by default: then every answer is stored when it comes."""
 
 _STORED_FEATURES = ["track_id", "source", "fetched_at", "is_known"]
 
@@ -347,21 +350,18 @@ def _ask_about_tracks(
     stored = warehouse.read(raw_api.AudioFeatures, _STORED_FEATURES)
     to_ask = wanting.tracks_to_ask(wanted.lazy(), stored.lazy(), provider.source, now()).collect()["track_id"].to_list()
     lots = [to_ask[at : at + provider.tracks_per_request] for at in range(0, len(to_ask), provider.tracks_per_request)]
-    for lot, told in _answers(provider.source, lots, len(lots), lambda lot: provider.ask(lot, budget), outcome):
-        asked = pl.DataFrame({"track_id": lot, "source": provider.source}, schema_overrides={"track_id": pl.String})
-        rows = asked.join(told.features.with_columns(is_known=True), on="track_id", how="left").with_columns(
-            pl.col("is_known").fill_null(False), fetched_at=now()
-        )
-        if is_spotify:
-            # What its answers tell is stored with them; what they do not tell must not be asked again at once.
-            asking.store()
-            rows = rows.filter(~pl.col("is_known"))
-        with warehouse.transaction() as transaction:
-            transaction.delete_rows(raw_api.AudioFeatures, rows.select("track_id", "source"))
-            transaction.append(raw_api.AudioFeatures, rows)
-        outcome.asked += len(lot)
-        outcome.told += told.features.height
-        outcome.unusable_values += told.unusable_values
+    store_first = asking.store if is_spotify else None
+    with _Lots(warehouse, raw_api.AudioFeatures, ("track_id", "source"), now, store_first) as waiting:
+        for lot, told in _answers(provider.source, lots, len(lots), lambda lot: provider.ask(lot, budget), outcome):
+            asked = pl.DataFrame({"track_id": lot, "source": provider.source}, schema_overrides={"track_id": pl.String})
+            rows = asked.join(told.features.with_columns(is_known=True), on="track_id", how="left").with_columns(
+                pl.col("is_known").fill_null(False), fetched_at=now()
+            )
+            # What Spotify's answers tell is stored with them; what they do not tell must not be asked again at once.
+            waiting.add(rows.filter(~pl.col("is_known")) if is_spotify else rows)
+            outcome.asked += len(lot)
+            outcome.told += told.features.height
+            outcome.unusable_values += told.unusable_values
     outcome.requests[provider.source] = asking.requests if is_spotify else budget.requests_made
 
 
@@ -400,20 +400,72 @@ def _ask_about_artists(
         for name, isrc in to_ask.select("artist_name", "isrc").iter_rows()
         if name not in answered
     )
-    for lot, told in _answers(provider.source, lots, to_ask.height, lambda lot: provider.ask(lot, budget), outcome):
-        name, isrc = lot[0].artist_name, lot[0].isrc
-        genres = told.genres.get(name, ())
-        asked_by.setdefault(name, []).append(isrc)
-        rows = [(provider.source, name, genre.name, genre.votes, isrc) for genre in genres]
-        unknown = (provider.source, name, "", None, ",".join(asked_by[name]))
-        with warehouse.transaction() as transaction:
-            transaction.delete_rows(raw_api.Genres, pl.DataFrame({"source": [provider.source], "artist_name": [name]}))
-            transaction.append(raw_api.Genres, _genre_rows(rows or [unknown]).with_columns(fetched_at=now()))
-        if genres:
-            answered.add(name)
-        outcome.asked += 1
-        outcome.told += bool(genres)
+    with _Lots(warehouse, raw_api.Genres, ("source", "artist_name"), now) as waiting:
+        for lot, told in _answers(provider.source, lots, to_ask.height, lambda lot: provider.ask(lot, budget), outcome):
+            name, isrc = lot[0].artist_name, lot[0].isrc
+            genres = told.genres.get(name, ())
+            asked_by.setdefault(name, []).append(isrc)
+            rows = [(provider.source, name, genre.name, genre.votes, isrc) for genre in genres]
+            unknown = (provider.source, name, "", None, ",".join(asked_by[name]))
+            waiting.add(_genre_rows(rows or [unknown]).with_columns(fetched_at=now()))
+            if genres:
+                answered.add(name)
+            outcome.asked += 1
+            outcome.told += bool(genres)
     outcome.requests[provider.source] = budget.requests_made
+
+
+class _Lots:
+    """What a provider told, stored every second: each storing opens and closes the warehouse. Use it in a `with`: at
+    its end whatever waits is stored.
+
+    Args:
+        warehouse: Where to.
+        table: Which table.
+        key: Columns that tell what was asked for: all rows of it are replaced.
+        now: Tells the instant (UTC).
+        store_first: Is called before anything is stored.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        table: type[Table],
+        key: Sequence[str],
+        now: Callable[[], datetime],
+        store_first: Callable[[], None] | None = None,
+    ) -> None:
+        self._warehouse = warehouse
+        self._table = table
+        self._key = list(key)
+        self._now = now
+        self._store_first = store_first
+        self._stored_at = now()
+        self._waiting: dict[tuple[Any, ...], pl.DataFrame] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Rows of what was asked for; of what is told twice the later telling stands."""
+        self._waiting |= rows.partition_by(self._key, as_dict=True)
+        if self._now() - self._stored_at >= _SECONDS_PER_LOT:
+            self._store()
+
+    def _store(self) -> None:
+        if self._store_first:
+            self._store_first()
+        self._stored_at = self._now()
+        if not self._waiting:
+            return
+        rows = pl.concat(self._waiting.values())
+        with self._warehouse.appending() as transaction:
+            transaction.delete_rows(self._table, rows.select(self._key).unique())
+            transaction.append(self._table, rows)
+        self._waiting = {}
 
 
 def _genre_rows(rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
