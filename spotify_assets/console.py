@@ -516,6 +516,7 @@ def _add_runs(table: Table, settings: Settings, overview: Overview, now: datetim
         table.add_row("running now", Text(purpose))
     for job_name, label in (
         ("import_exports", "last import"),
+        ("poll", "last poll"),
         ("nightly", "last night"),
         ("everything_due", "last full build"),
     ):
