@@ -525,6 +525,7 @@ def _add_runs(table: Table, settings: Settings, overview: Overview, now: datetim
         table.add_row("running now", Text(purpose))
     for job_name, label in (
         ("import_exports", "last import"),
+        ("poll", "last poll"),
         ("nightly", "last night"),
         ("everything_due", "last full build"),
     ):
@@ -610,20 +611,23 @@ def _add_household(table: Table, settings: Settings) -> None:
 
 
 def _add_sign_ins(table: Table, settings: Settings, now: datetime) -> None:
-    """Who is signed in to Spotify, for how long, and who must sign in again."""
+    """Who is signed in to Spotify, for how long, and who must sign in (again)."""
     from spotify_assets.spotify.token_folder import Standing, TokenFolder, sign_in_state
 
     folder = TokenFolder(settings.paths.tokens_folder)
+    signed_in = folder.listeners()
+    names = [each.name for each in Household.of(settings).listeners] or [settings.listener]
     label = "signed in"
-    for listener in folder.listeners():
+    # Of a home whose exports are all that anybody wants, one line says enough.
+    for listener in dict.fromkeys([*names, *signed_in]) if signed_in else ():
         state = sign_in_state(folder, listener, now=now)
         table.add_row(label, Text(state.message, style="" if state.standing == Standing.GOOD else "yellow"))
         label = ""
-    _add_spotify(table, settings, now)
+    _add_spotify(table, settings, now, is_anybody_signed_in=bool(signed_in))
 
 
-def _add_spotify(table: Table, settings: Settings, now: datetime) -> None:
-    """What Spotify offers to the app that is known, and what was asked of it today."""
+def _add_spotify(table: Table, settings: Settings, now: datetime, *, is_anybody_signed_in: bool) -> None:
+    """What Spotify offers to the app that is known, what was asked of it today, and what is still to be asked for."""
     from spotify_assets.spotify.credentials import CredentialsUnusable, credentials_of
     from spotify_assets.spotify.status import status_lines
 
@@ -632,6 +636,10 @@ def _add_spotify(table: Table, settings: Settings, now: datetime) -> None:
     except CredentialsUnusable as error:
         table.add_row("Spotify", Text(str(error), style="yellow"))
         return
+    if not is_anybody_signed_in:
+        table.add_row(
+            "signed in", "nobody; exports need no sign-in. New plays come in by themselves after: spotify-assets login"
+        )
     if credentials is None or not settings.paths.state_file.exists():
         return
     label = "Spotify"

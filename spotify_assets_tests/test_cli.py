@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from spotify_assets.settings import HomePaths
+from spotify_assets.spotify.credentials import Credentials, keep_credentials
+from spotify_assets.spotify.status import Backlog, note_backlog
+from spotify_assets.spotify.token_folder import TokenFolder
+from spotify_assets.state import State
 from spotify_assets_tests.lakehouse import processes
+from spotify_assets_tests.spotify.token_processes import a_sign_in
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -198,6 +204,36 @@ def test_status_prints_the_home_also_when_there_is_nothing_in_it(tmp_path: Path,
     assert result.returncode == 0
     assert str(tmp_path / "home") in result.stdout
     assert "spotify-assets import" in result.stdout
+
+
+def test_status_says_of_everybody_how_their_sign_in_stands_and_what_spotify_refuses(tmp_path: Path, run: Run) -> None:
+    home = HomePaths(tmp_path / "home")
+    now = datetime.now(UTC)
+    home.home.mkdir()
+    home.listeners_file.write_text("".join(f'[[listener]]\nname = "{name}"\n' for name in ("Ann", "Ben", "Cem", "Dee")))
+    assert "nobody; exports need no sign-in" in run("status").stdout
+    keep_credentials(home, Credentials("0123456789abcdef0123456789abcdef"))
+    for name, days in (("Ann", 0), ("Ben", 160), ("Cem", 200)):
+        sign_in = a_sign_in(authorized_at=now - timedelta(days=days), accounts=frozenset({"hash-of-account"}))
+        TokenFolder(home.tokens_folder).write(name, sign_in)
+    state = State(home.state_file)
+    state.block_bucket("albums", lambda refusals: now + timedelta(hours=5))
+    note_backlog(state, Backlog("albums", 12, now.date() + timedelta(days=2)))
+    told = run("status").stdout
+    for words in (
+        "Ann is signed in until",
+        "The sign-in of Ben ends on",
+        "The sign-in of Cem has ended",
+        "Dee is not signed in to Spotify",
+        "spotify-assets login --listener Dee",
+        "has not been asked yet",
+        "albums 0 of ",
+        f"refused by Spotify until {now + timedelta(hours=5):%Y-%m-%d %H:%M} UTC",
+        f"albums 12 (done on {now.date() + timedelta(days=2)})",
+    ):
+        assert words in " ".join(told.split()), words
+    for secret in ("of-nobody", "0123456789abcdef", "hash-of-account"):
+        assert secret not in told
 
 
 def test_imports_lists_the_ledger_and_forget_takes_one_back(tmp_path: Path, run: Run) -> None:

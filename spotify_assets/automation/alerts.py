@@ -20,6 +20,7 @@ from spotify_assets.clock import Clock
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.token_folder import SignInState, Standing, TokenFolder, sign_in_state
 from spotify_assets.state import StaleDay, State
+from spotify_assets.texts import text_hash
 
 STALE_AFTER = timedelta(hours=30)
 """Every night builds what is stale: what one night left over is told before the next."""
@@ -89,12 +90,20 @@ def days_stay_stale(stale: Iterable[StaleDay], since: datetime | None, now: date
 
 
 def sign_ins_end(states: Iterable[SignInState]) -> list[Alert]:
-    """Sign-ins that have ended or soon will."""
+    """Sign-ins that have ended or soon will, and those whose file cannot be used: nothing is asked for any of them.
+
+    Args:
+        states: How the sign-ins stand of which there is a file.
+    """
     return [
         # The name is in the text only: the cursor, which Dagster keeps, tells nobody.
-        Alert(f"{state.standing} {state.ends_at}", "A sign-in to Spotify is to be renewed", state.message)
+        Alert(
+            f"{state.standing} {state.ends_at or text_hash(state.message)}",
+            "A sign-in to Spotify is to be renewed",
+            state.message,
+        )
         for state in states
-        if state.standing in (Standing.ENDING, Standing.ENDED)
+        if state.standing != Standing.GOOD
     ]
 
 

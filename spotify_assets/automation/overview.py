@@ -9,12 +9,21 @@ from typing import NamedTuple
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from spotify_assets.automation.jobs import ALERTS_SENSOR, INBOX_SENSOR, NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR
+from spotify_assets.automation.jobs import (
+    ALERTS_SENSOR,
+    ASKING_JOBS,
+    INBOX_SENSOR,
+    NIGHTLY_SCHEDULE,
+    STALE_DAYS_SENSOR,
+)
 from spotify_assets.automation.nightly import next_night
 from spotify_assets.automation.run_history import last_runs
 from spotify_assets.instance import is_configuration_outdated
 from spotify_assets.settings import Settings
 from spotify_assets.state import Published, StaleDay, State, is_held
+
+# The schedules that ask Spotify bear the names of their jobs.
+_OURS = (NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR, INBOX_SENSOR, ALERTS_SENSOR, *ASKING_JOBS)
 
 _SILENCE_OF_THE_DEAD = timedelta(minutes=3)
 """The daemon gives a sign of life every half minute; Dagster itself calls it dead only after half an hour."""
@@ -45,11 +54,11 @@ class Overview:
         published: What the published file holds, None when there is none.
         stale: What is stale and why.
         in_progress: What the living runs are for.
-        last_runs: By job name: import_exports (of an export), nightly, everything_due.
+        last_runs: By job name: import_exports (of an export), poll, nightly, everything_due.
         daemon_seen_at: Last sign of life of the daemon.
         is_daemon_alive: Whether that was just now.
         next_night: When the nightly schedule is due, in the listener's zone; None when it is switched off.
-        switched_off: Names of our sensors and schedule that someone switched off.
+        switched_off: Names of our sensors and schedules that someone switched off.
         is_configuration_outdated: Whether dagster.yaml was edited and misses what this version would write.
     """
 
@@ -85,7 +94,7 @@ def look_at(settings: Settings, now: datetime) -> Overview:
         switched_off = [
             one.instigator_name
             for one in instance.all_instigator_state(instigator_statuses={InstigatorStatus.STOPPED})
-            if one.instigator_name in (NIGHTLY_SCHEDULE, STALE_DAYS_SENSOR, INBOX_SENSOR, ALERTS_SENSOR)
+            if one.instigator_name in _OURS
         ]
         signs = [sign.timestamp for sign in instance.get_daemon_heartbeats().values()]
         seen_at = datetime.fromtimestamp(max(signs), UTC) if signs else None

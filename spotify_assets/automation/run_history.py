@@ -22,14 +22,21 @@ from dagster._core.storage.event_log.schema import (
 from dagster._core.storage.runs import SqlRunStorage
 from dagster._core.storage.runs.schema import RunTagsTable
 
-from spotify_assets.automation.jobs import EVERYTHING_DUE_JOB, IMPORT_JOB, IMPORT_PURPOSE, NIGHTLY_JOB, PURPOSE_TAG
+from spotify_assets.automation.jobs import (
+    EVERYTHING_DUE_JOB,
+    IMPORT_JOB,
+    IMPORT_PURPOSE,
+    NIGHTLY_JOB,
+    POLL_JOB,
+    PURPOSE_TAG,
+)
 
 _RUNS_AT_ONCE = 100
 
 _LASTING_EVENTS = (dg.DagsterEventType.ASSET_MATERIALIZATION.value, dg.DagsterEventType.ASSET_OBSERVATION.value)
 
 # Every night runs the job of the imports too, without a file.
-_TOLD_ABOUT = {IMPORT_JOB: {PURPOSE_TAG: IMPORT_PURPOSE}, NIGHTLY_JOB: {}, EVERYTHING_DUE_JOB: {}}
+_TOLD_ABOUT = {IMPORT_JOB: {PURPOSE_TAG: IMPORT_PURPOSE}, POLL_JOB: {}, NIGHTLY_JOB: {}, EVERYTHING_DUE_JOB: {}}
 
 
 def prune_run_history(instance: dg.DagsterInstance, before: datetime) -> int:
@@ -56,7 +63,8 @@ def prune_run_history(instance: dg.DagsterInstance, before: datetime) -> int:
 
 
 def last_runs(instance: dg.DagsterInstance) -> dict[str, dg.RunRecord]:
-    """The newest run that took in an export, that closed a night and that was told to build everything, by job name."""
+    """The newest run that took in an export, that asked for the last plays, that closed a night and that was told to
+    build everything, by job name."""
     last = {}
     for job_name, tags in _TOLD_ABOUT.items():
         for record in instance.get_run_records(dg.RunsFilter(job_name=job_name, tags=tags), limit=1):

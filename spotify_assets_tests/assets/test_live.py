@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse
 from spotify_assets.schemas import Table, clean, raw_api
 from spotify_assets.spotify.model import Endpoint
+from spotify_assets.spotify.status import Backlog, backlogs
+from spotify_assets.state import State
 from spotify_assets_tests.assets.small_spotify import SmallClient, SmallSpotify, batches, by_id, listed, serving
 from spotify_assets_tests.spotify.payloads import NOON, album, artist, minutes, page, play, told_instant, track
 
@@ -274,6 +276,7 @@ def test_a_quota_stops_one_bucket_and_the_next_run_goes_on_with_what_is_listened
     assert f"/artists/{spotify_id(0, 'a')}" in home.spotify.paths()
     told = metadata(result, raw_api.Tracks)
     assert (told["backlog_of_tracks"], told["done_on_of_tracks"]) == (18, "2026-03-02")
+    assert Backlog("tracks", 18, date(2026, 3, 2)) in backlogs(State(home.warehouse.paths.state_file))
     home.now += timedelta(days=1)
     home.spotify.quota = {}
     home.run(raw_api.Tracks)

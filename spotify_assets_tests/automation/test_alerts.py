@@ -172,6 +172,38 @@ def test_a_sign_in_that_ends_is_told_a_month_before(settings: Settings, instance
     assert "ends on" in server.posted[0]["text"] and "has ended" in server.posted[1]["text"]
 
 
+def test_a_sign_in_that_spotify_ended_early_is_told_once_and_so_is_the_next_one(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    folder = TokenFolder(settings.paths.tokens_folder)
+    with webhook() as server:
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}"))
+        cursor, now = look(told, instance, None, NOW), NOW
+        for _ in range(2):
+            folder.write("demo", a_sign_in(authorized_at=now, is_refused=True))
+            for _ in range(3):
+                now += timedelta(seconds=30)
+                cursor = look(told, instance, cursor, now)
+            folder.write("demo", a_sign_in(authorized_at=now))
+            cursor = look(told, instance, cursor, now)
+    assert [post["title"] for post in server.posted] == ["A sign-in to Spotify is to be renewed"] * 2
+    assert all("has ended" in post["text"] and "spotify-assets login" in post["text"] for post in server.posted)
+    assert "demo" not in cursor
+
+
+def test_a_sign_in_whose_file_is_damaged_is_told_once(settings: Settings, instance: dg.DagsterInstance) -> None:
+    file = TokenFolder(settings.paths.tokens_folder).file_of("demo")
+    file.parent.mkdir(parents=True)
+    file.write_text("{")
+    with webhook() as server:
+        told = with_alerts(settings, alert_webhook_url=SecretStr(f"http://127.0.0.1:{server.server_port}"))
+        cursor = look(told, instance, None, NOW)
+        look(told, instance, cursor, NOW + timedelta(minutes=1))
+    assert [("damaged" in post["text"], "login --listener demo" in post["text"]) for post in server.posted] == [
+        (True, True)
+    ]
+
+
 def test_without_a_channel_it_is_in_the_log(settings: Settings, instance: dg.DagsterInstance, capfd) -> None:
     cursor = look(settings, instance, None, NOW)
     fail_a_run(instance)

@@ -51,6 +51,19 @@ def test_it_knows_when_the_last_export_came_in_and_how_the_run_ended(settings: S
     assert abs(last.at - datetime.now(UTC)) < timedelta(minutes=15)
 
 
+def test_it_knows_when_spotify_was_asked_last(settings: Settings, instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def ask() -> None: ...
+
+    @dg.job
+    def poll() -> None:
+        ask()
+
+    assert "poll" not in look_at(settings, NOW).last_runs
+    assert poll.execute_in_process(instance=instance).success
+    assert look_at(settings, NOW).last_runs["poll"].status == "SUCCESS"
+
+
 def test_a_daemon_is_alive_for_as_long_as_it_gives_signs(settings: Settings, instance: dg.DagsterInstance) -> None:
     assert not look_at(settings, NOW).is_daemon_alive
     instance.add_daemon_heartbeat(DaemonHeartbeat(NOW.timestamp(), "SENSOR", "one", []))
@@ -66,8 +79,11 @@ def test_what_somebody_switched_off_is_named(settings: Settings, instance: dg.Da
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "nightly")
     data = ScheduleInstigatorData("0 3 * * *")
     instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, data))
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "poll")
+    data = ScheduleInstigatorData("*/30 * * * *")
+    instance.add_instigator_state(InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, data))
     overview = look_at(settings, NOW)
-    assert overview.switched_off == ["nightly"]
+    assert overview.switched_off == ["nightly", "poll"]
     assert overview.next_night is None
 
 

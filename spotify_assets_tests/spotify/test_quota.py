@@ -16,7 +16,6 @@ from spotify_assets.settings import DAILY_BUDGETS, Settings
 from spotify_assets.spotify.errors import QuotaBlocked
 from spotify_assets.spotify.model import Endpoint
 from spotify_assets.spotify.quota import BUCKETS, Bucket, QuotaLedger
-from spotify_assets.spotify.status import status_lines
 from spotify_assets.state import State
 from spotify_assets_tests.spotify.scripted_api import BEGIN
 
@@ -80,17 +79,6 @@ def test_the_ledger_is_told_as_rows_of_its_table(state: State) -> None:
     told = ApiQuota.validate(pl.DataFrame(rows), cast=True)
     assert told["daily_budget"].to_list() == [5, 5, 7]
     assert not any(row["blocked_until"] for row in ledger.rows(BEGIN + DAY))
-
-
-def test_a_person_is_told_what_was_asked_and_what_is_refused(tmp_path: Path) -> None:
-    home = Settings(home=tmp_path)
-    assert status_lines(home, now=BEGIN)[1] == "Asked of Spotify today (UTC): nothing."
-    ledger = QuotaLedger(State(home.paths.state_file), home.budgets)
-    ledger.reserve(Bucket.ARTIST_ALBUMS, BEGIN)
-    ledger.block(Bucket.ARTIST_ALBUMS, BEGIN, retry_after_seconds=3600, is_quota=True)
-    assert status_lines(home, now=BEGIN)[1] == (
-        "Asked of Spotify today (UTC): artist albums 1 of 60, refused by Spotify until 2026-03-01 13:00 UTC."
-    )
 
 
 def test_single_budgets_may_be_set() -> None:

@@ -28,6 +28,8 @@ from spotify_assets.lakehouse import Transaction, Warehouse
 from spotify_assets.schemas import Table, raw_api
 from spotify_assets.spotify.model import Endpoint
 from spotify_assets.spotify.reading import MOST_PLAYS, page_of, search_for_artist, text_of
+from spotify_assets.spotify.status import Backlog, note_backlog
+from spotify_assets.state import State
 from spotify_assets.transforms.backlog import done_on, is_due
 
 TIME_RANGES = ("short_term", "medium_term", "long_term")
@@ -202,7 +204,7 @@ def _ask_objects(asking: Asking, kind: str) -> dict[str, Any]:
                 left -= 1
     except Stopped:
         pass
-    told = _left(asking, batch, left, batch_size)
+    told = _left(asking, f"{kind}s", batch, left, batch_size)
     return {f"{name}_of_{kind}s": value for name, value in told.items()}
 
 
@@ -238,7 +240,8 @@ def _artist_albums() -> dg.AssetsDefinition:
                 for artist_id in due:
                     _ask_albums(asking, artist_id)
                     left -= 1
-        yield from asking.results((raw_api.ArtistAlbums,), _left(asking, Endpoint.ARTIST_ALBUMS, left))
+        told = _left(asking, "albums of top artists", Endpoint.ARTIST_ALBUMS, left)
+        yield from asking.results((raw_api.ArtistAlbums,), told)
 
     return artist_albums
 
@@ -278,7 +281,8 @@ def _artist_top_tracks() -> dg.AssetsDefinition:
                 and is_due(searched.get((search_for_artist(name or ""), market)), now)
             ]
             left, endpoint = _ask_top_tracks(asking, due)
-        yield from asking.results((raw_api.ArtistTopTracks,), _left(asking, endpoint, left))
+        told = _left(asking, "top tracks of top artists", endpoint, left)
+        yield from asking.results((raw_api.ArtistTopTracks,), told)
 
     return artist_top_tracks
 
@@ -319,10 +323,12 @@ def _markets(transaction: Transaction, spotify: Spotify) -> list[str]:
     return list(dict.fromkeys((US_MARKET, *(told[name] for name in spotify.listeners if name in told))))
 
 
-def _left(asking: Asking, endpoint: Endpoint, length: int, ids_per_request: int = 1) -> dict[str, Any]:
-    """Metadata of a backlog: its length, how many requests a day it may cost, and when it will be done."""
+def _left(asking: Asking, kind: str, endpoint: Endpoint, length: int, ids_per_request: int = 1) -> dict[str, Any]:
+    """Metadata of a backlog: its length, how many requests a day it may cost, and when it will be done; noted for
+    `spotify-assets status` as well."""
     budget = asking.spotify.daily_budget(endpoint)
     done = done_on(length, ids_per_request, budget, asking.clock.now().date())
+    note_backlog(State(asking.warehouse.paths.state_file), Backlog(kind, length, done))
     return {
         "backlog": length,
         "requests_a_day": budget if budget is not None else "not known",
