@@ -154,6 +154,7 @@ def login(
 
     from spotify_assets import console
     from spotify_assets.clock import Clock
+    from spotify_assets.commands import spotify_offer
     from spotify_assets.spotify.sign_in import name_app, sign_in
 
     settings = _settings(home, listener)
@@ -165,6 +166,8 @@ def login(
             settings, dialogue, now=now, sleep=time.sleep, client_id=client_id, uses_browser=not no_browser
         )
     console.show_signed_in(settings, signed_in)
+    if signed_in.is_checked:
+        console.show_offer(spotify_offer(settings, signed_in.listener))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,29 @@ def _reason(event: Any) -> str:
     while error.cause is not None:
         error = error.cause
     return error.message.strip()
+
+
+def spotify_offer(settings: Settings, listener: str) -> str:
+    """What Spotify offers to the app of a home, in words; asked where that is not known, with ten requests at most.
+
+    Args:
+        settings: Of the home.
+        listener: Whose sign-in to ask with; empty for the app's own token.
+    """
+    from spotify_assets.spotify.client import SpotifyClient
+    from spotify_assets.spotify.credentials import credentials_of
+    from spotify_assets.spotify.errors import SpotifyError
+    from spotify_assets.spotify.sign_in import token_source
+
+    now = Clock().now
+    credentials = credentials_of(settings)
+    assert credentials is not None, "somebody has just signed in"
+    tokens = token_source(settings, now=now)
+    client = SpotifyClient.of_home(settings, tokens, now=now, sleep=time.sleep, application=credentials.client_id)
+    try:
+        return client.capabilities(listener).text
+    except SpotifyError as error:
+        return f"What Spotify offers to this app could not be asked just now; runs find out. {error}"
 
 
 def serve_ui(settings: Settings, port: int) -> int:

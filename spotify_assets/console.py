@@ -417,6 +417,11 @@ def show_signed_in(settings: Settings, signed_in: SignedIn) -> None:
     )
 
 
+def show_offer(offer: str) -> None:
+    """What Spotify offers to the app that is signed in with."""
+    _out.print(Text(offer, style="dim"), soft_wrap=True)
+
+
 def show_signed_out(settings: Settings, *, was_signed_in: bool) -> None:
     """What signing out did, and what stays."""
     if not was_signed_in:

@@ -134,6 +134,7 @@ def test_in_a_browser_agreeing_signs_in_and_the_page_may_be_closed(
         assert page.get_by_text("You can close this page").is_visible()
         assert logging_in.exit_code() == 0, logging_in.complaints
     assert "Ann Lee is signed in until" in logging_in.told and "50 plays" in logging_in.told
+    assert "Spotify's offer to this app" in logging_in.told and "not offered: 50 tracks a request" in logging_in.told
     kept = TokenFolder(tmp_path / "home" / "tokens").read("Ann Lee")
     assert demo.tokens.listener_of(kept.access_token) == "demo" and kept.is_pkce != bool(secret)
     for hidden in (kept.access_token, kept.refresh_token, APP.client_secret):

@@ -217,13 +217,18 @@ class SpotifyClient:
             StateError: `state.sqlite` cannot be used.
         """
         needed = NEEDED.get(request.endpoint)
-        if needed and self._memory.load().lacks(needed):
-            raise CapabilityAbsent(request.endpoint)
+        if needed:
+            known = self._memory.load()
+            # Not for ever: an app may be given more rights, and a refusal may have been a mistake.
+            if known.lacks(needed) and needed not in known.due(self._now()):
+                raise CapabilityAbsent(request.endpoint)
         response = self._answer_to(request)
         is_absent = response.status == 403 or (response.status == 404 and "id" not in request.params)
         if needed and (is_absent or response.status == 410):
             self._contradict(needed)
             raise CapabilityAbsent(request.endpoint, response)
+        if needed and response.status == 200:
+            self._confirm(needed)
         if is_limit_refused(response) and request.endpoint in LARGE_PAGES:
             self._contradict(LARGE_PAGES[request.endpoint])
         if response.status in (403, 404) or 200 <= response.status < 300:
@@ -277,10 +282,16 @@ class SpotifyClient:
     def _page_limit(self, endpoint: Endpoint) -> int:
         return self._memory.load().page_limit(endpoint)
 
+    def _confirm(self, capability: Capability) -> None:
+        known = self._memory.load()
+        if not known.has(capability):
+            self._memory.save(known.with_finding(capability, Finding(True, self._now())))
+
     def _contradict(self, capability: Capability) -> None:
         known = self._memory.load()
-        if not known.lacks(capability):
-            self._memory.save(known.with_finding(capability, Finding(False, self._now(), is_contradicted=True)))
+        if not known.lacks(capability) or capability in known.due(self._now()):
+            finding = Finding(False, self._now(), is_contradicted=not known.lacks(capability))
+            self._memory.save(known.with_finding(capability, finding))
 
     def _answer_to(self, request: Request) -> Response:
         """Any final answer, refusals of the endpoint included. Raises as `fetch`, but for CapabilityAbsent."""

@@ -63,7 +63,11 @@ class DemoAccounts:
 
     def environment(self) -> dict[str, str]:
         """Likewise, for a process."""
-        return {"SPOTIFY_ASSETS_ACCOUNTS_URL": self.address, "SPOTIFY_ASSETS_API_URL": f"{self.address}/v1"}
+        return {
+            "SPOTIFY_ASSETS_ACCOUNTS_URL": self.address,
+            "SPOTIFY_ASSETS_API_URL": f"{self.address}/v1",
+            "SPOTIFY_ASSETS_REQUESTS_PER_SECOND": "1000",
+        }
 
 
 @contextmanager
@@ -81,7 +85,11 @@ def running(*, app: DemoApp = APP, **options: object) -> Iterator[DemoAccounts]:
             return JSONResponse({"error": {"status": 401, "message": "Access token missing"}}, 401)
         return JSONResponse({"id": f"id-of-{listener}", "account_id": f"account-of-{listener}"})
 
-    served = Starlette(routes=[*demo.accounts.routes, Route("/v1/me", me)])
+    async def refuse(request: Request) -> Response:
+        return JSONResponse({"error": {"status": 403, "message": "Forbidden"}}, 403)
+
+    routes = [*demo.accounts.routes, Route("/v1/me", me), Route("/v1/{rest:path}", refuse)]
+    served = Starlette(routes=routes)
 
     async def counted(scope, receive, send) -> None:
         demo.requests[scope["path"]] += 1

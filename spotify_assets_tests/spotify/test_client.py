@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from spotify_assets.spotify.capabilities import CapabilityMemory
+from spotify_assets.spotify.capabilities import Capability, CapabilityMemory
 from spotify_assets.spotify.client import SpotifyClient
 from spotify_assets.spotify.errors import (
     AccountsUnavailable,
@@ -541,3 +541,19 @@ def test_what_is_known_not_to_be_offered_is_not_asked(client: SpotifyClient, api
     with pytest.raises(CapabilityAbsent) as caught:
         client.fetch(Request(Endpoint.TRACKS, {"ids": "a,b"}))
     assert caught.value.response is None and len(api.seen) == 1
+
+
+def test_a_refusal_is_doubted_after_a_day_then_weekly_until_an_answer_comes(
+    client: SpotifyClient, api: ScriptedApi, clock: Any
+) -> None:
+    batch = Request(Endpoint.TRACKS, {"ids": "a,b"})
+    api.script = [Said(403), Said(403), Said(200, {"tracks": []})]
+    asked_after_days = []
+    for day in range(12):
+        before = len(api.seen)
+        answered = isinstance(asked(client, batch), Response)
+        if len(api.seen) > before:
+            asked_after_days.append((day, answered))
+        clock.sleep(timedelta(days=1, minutes=1).total_seconds())
+    assert asked_after_days[:3] == [(0, False), (1, False), (8, True)]
+    assert client.capabilities().has(Capability.TRACK_BATCHES)
