@@ -6,6 +6,7 @@ left out (the message says which).
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -253,6 +254,8 @@ def ui(
     from spotify_assets import console
     from spotify_assets.commands import serve_ui
 
+    # What was started for it ends with it, also when a supervisor ends it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if demo:
         raise typer.Exit(_serve_demo(home, port))
     settings = _settings(home)
@@ -334,8 +337,6 @@ def demo(
 
 
 def _serve_demo(home: Path | None, port: int) -> int:
-    import signal
-
     from spotify_assets import console
     from spotify_assets.demo_home import is_demo, make_demo, serve_demo_ui
 
@@ -346,8 +347,6 @@ def _serve_demo(home: Path | None, port: int) -> int:
         console.show_demo(settings, finished)
         if not finished.outcome.is_success:
             return console.demo_exit_code(finished)
-    # The sign-in at the demo Spotify must go with it, also when a supervisor ends this process.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     return serve_demo_ui(settings, port, tell=console.tell_demo_address)
 
 

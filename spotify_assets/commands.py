@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -165,10 +166,18 @@ def serve_ui(settings: Settings, port: int) -> int:
     with open_instance(settings):
         pass
     command = dagster_command(paths, port)
-    try:
-        return subprocess.run(command, cwd=paths.home, env=settings.process_environment(), check=False).returncode
-    except KeyboardInterrupt:
-        return 0
+    with subprocess.Popen(command, cwd=paths.home, env=settings.process_environment()) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal has told Dagster too.
+            process.wait()
+            return 0
+        except SystemExit:
+            # Killed, it would leave its own children: web server, daemon and code servers.
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
 
 
 def plan_purge(settings: Settings, listener: str) -> PurgePlan:

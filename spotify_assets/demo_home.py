@@ -22,6 +22,7 @@ from spotify_assets.instance import prepare_home
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import forget_credentials
 from spotify_assets.spotify.sign_in import REDIRECT_URI, Dialogue, sign_in, sign_out
+from spotify_assets.spotify.token_folder import TokenFolder
 
 COHORTS = {cohort.name: cohort for cohort in (EXTENDED, DEVELOPMENT)}
 
@@ -143,4 +144,5 @@ def _signed_in(settings: Settings, packages: DemoPackages, cohort: str) -> Itera
             yield served, services
         finally:
             sign_out(served)
+            TokenFolder(served.paths.tokens_folder).remove("")
             forget_credentials(served.paths)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -78,17 +79,20 @@ def address(demo: Demo) -> Iterator[str]:
         yield url
     finally:
         # To the command alone, as a supervisor does.
+        children = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
+            _, left = psutil.wait_procs(children, timeout=20)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+    assert len(children) > 2 and left == []
     assert _sign_ins(demo.home) == [], "the demo's sign-in goes with its Spotify"
 
 
 def _sign_ins(home: Path) -> list[str]:
-    return [path.name for path in (*home.glob("tokens/[!.]*"), *home.glob("credentials.toml"))]
+    return [path.name for path in (*home.glob("tokens/*.json"), *home.glob("credentials*"))]
 
 
 def test_the_demo_shows_export_and_live_data_of_one_listener(demo: Demo) -> None:
