@@ -252,8 +252,13 @@ def ui(
 ) -> None:
     """Open the Dagster UI on this home; it serves until Ctrl-C."""
     from spotify_assets import console
-    from spotify_assets.commands import serve_ui
+    from spotify_assets.commands import is_port_free, serve_ui
 
+    if not is_port_free(port):
+        raise typer.BadParameter(
+            f"{port} of 127.0.0.1 is taken by another program, perhaps another UI of yours. Choose another one.",
+            param_hint="--port",
+        )
     # What was started for it ends with it, also when a supervisor ends it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if demo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -158,6 +159,18 @@ def spotify_offer(settings: Settings, listener: str) -> str:
         return client.capabilities(listener).text
     except SpotifyError as error:
         return f"What Spotify offers to this app could not be asked just now; runs find out. {error}"
+
+
+def is_port_free(port: int) -> bool:
+    """Whether a server may listen on a port of 127.0.0.1: Dagster would wait for it without a word."""
+    with socket.socket() as probe:
+        # As servers do: connections that have ended a moment ago are none.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def serve_ui(settings: Settings, port: int) -> int:

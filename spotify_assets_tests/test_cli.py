@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -269,3 +270,10 @@ def test_a_play_that_a_wrong_clock_dated_tomorrow_waits_for_its_day(tmp_path: Pa
     result = run("import", history(tmp_path / "export", row(), row(ts=tomorrow.strftime("%Y-%m-%dT%H:%M:%SZ"))))
     assert result.returncode == 0, result.stderr
     assert "2 new rows" in result.stdout
+
+
+def test_a_port_that_is_taken_is_named_at_once(tmp_path: Path, run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        result = run("ui", "--port", str(port))
+    assert result.returncode == 2 and str(port) in result.stderr and "taken" in result.stderr
