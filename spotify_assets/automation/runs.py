@@ -113,7 +113,10 @@ def build_everything(
     """
     tags = {PURPOSE_TAG: purpose, **(tags or {})}
     outcome = Outcome()
-    with _process_of_runs(instance, warehouse, state, purpose) as process, run_session(warehouse, purpose=purpose):
+    with (
+        _process_of_runs(instance, warehouse, state, purpose) as process,
+        run_session(warehouse, purpose=purpose, instance=instance),
+    ):
         tags |= process
         definitions = build_definitions()
         if replay_config:
