@@ -34,6 +34,9 @@ from botocore.exceptions import (
     SSLError,
     TokenRetrievalError,
 )
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
 from dagster_aws.s3 import S3Resource
 from pydantic import Field, PrivateAttr
 
@@ -60,7 +63,7 @@ _WRONG_REGION = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "400"}
 )
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, TokenRetrievalError)
-_CUT_OFF = (ResponseStreamingError, IncompleteReadError, HTTPClientError)
+_CUT_OFF = (ResponseStreamingError, IncompleteReadError, HTTPClientError, BotoConnectionError)
 
 
 class MirrorBucket(S3Resource):
@@ -195,26 +198,25 @@ class Bucket:
             with self._told("read", key):
                 try:
                     response = self._client.get_object(Bucket=self.name, Key=self._full(key), **conditions)
-                    content = response["Body"].read()
                 except ClientError as error:
                     if _code(error) in _MISSING:
                         return None
                     raise
+                try:
+                    content = response["Body"].read()
                 except _CUT_OFF:
                     # botocore sends a request again, but reads an answer once only.
                     if attempt + 1 == self._resource.max_attempts:
                         raise
                     continue
-            return Content(
-                content, _etag(response), _version(response.get("VersionId")), response.get("Metadata") or {}
-            )
+            return Content(content, _etag(response), _version(response.get("VersionId")), _metadata(response))
         raise AssertionError("the last attempt returns or raises")
 
     def metadata(self, key: str) -> Mapping[str, str] | None:
         """The metadata that an object was put with; None when there is no such object."""
         with self._told("read", key):
             try:
-                return self._client.head_object(Bucket=self.name, Key=self._full(key)).get("Metadata") or {}
+                return _metadata(self._client.head_object(Bucket=self.name, Key=self._full(key)))
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
@@ -274,9 +276,7 @@ class Bucket:
                 for each in page.get(kind, ()):
                     key = self._relative(each["Key"])
                     found.setdefault(key, []).append(
-                        Version(
-                            key, each["VersionId"], each["IsLatest"], kind == "DeleteMarkers", each["LastModified"]
-                        )
+                        Version(key, each["VersionId"], each["IsLatest"], kind == "DeleteMarkers", each["LastModified"])
                     )
         for of_key in found.values():
             # Stores tell instants in seconds: within one of them the order of the listing is the only one.
@@ -294,9 +294,7 @@ class Bucket:
                 for each in lot
             ]
             with self._told("delete", f"{len(lot)} objects"):
-                response = self._client.delete_objects(
-                    Bucket=self.name, Delete={"Objects": named, "Quiet": True}
-                )
+                response = self._client.delete_objects(Bucket=self.name, Delete={"Objects": named, "Quiet": True})
             for error in response.get("Errors", ()):
                 if error.get("Code") not in _MISSING:
                     raise self._refusal(error.get("Code") or "", "delete", self._relative(error.get("Key") or ""))
@@ -391,8 +389,8 @@ class Bucket:
             )
         if code in ("NotImplemented", "501"):
             return MirrorError(
-                f"{self._store} cannot {doing} {where} as asked: it knows no conditional writes, or no checksums. Try "
-                "SPOTIFY_ASSETS_MIRROR_CHECKSUMS=false, or another store"
+                f"{self._store} cannot {doing} {where} as asked, because it does not know all of S3's language "
+                "(checksums, conditional writes or versions). Try SPOTIFY_ASSETS_MIRROR_CHECKSUMS=false, or another store"
             )
         if status >= 500 or code in ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable"):
             return MirrorUnreachable(
@@ -413,6 +411,11 @@ def _status(error: ClientError) -> int:
 
 def _etag(response: Mapping[str, Any]) -> str:
     return str(response.get("ETag", "")).strip('"')
+
+
+def _metadata(response: Mapping[str, Any]) -> dict[str, str]:
+    # Some stores give names back as HTTP writes them, with a capital.
+    return {name.lower(): value for name, value in (response.get("Metadata") or {}).items()}
 
 
 def _version(version_id: str | None) -> str | None:

@@ -144,6 +144,10 @@ class BucketMirror:
         }
         content = replace(manifest, files=files).to_json().encode()
         try:
+            # Some stores take no notice of a condition: what they have is looked at as late as can be.
+            found = self._bucket.get(MANIFEST_KEY)
+            if (found.etag if found else None) != self._etag:
+                raise ObjectChanged(self._bucket.url(MANIFEST_KEY))
             written = self._bucket.put(
                 MANIFEST_KEY,
                 content,
@@ -283,7 +287,7 @@ class BucketMirror:
                 for version, by in zip(of_key, replaced, strict=True)
                 if version.version_id != self._named.get(key)
                 and (
-                    (version.is_marker and version.modified_at < oldest)
+                    (version.is_marker and (self._is_thorough or version.modified_at < oldest))
                     if by is None
                     else (len(kept) == 1 or by.modified_at < oldest)
                 )
