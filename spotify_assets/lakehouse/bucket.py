@@ -390,7 +390,7 @@ class Bucket:
         if code in ("NotImplemented", "501"):
             return MirrorError(
                 f"{self._store} cannot {doing} {where} as asked, because it does not know all of S3's language "
-                "(checksums, conditional writes or versions). Try SPOTIFY_ASSETS_MIRROR_CHECKSUMS=false, or another store"
+                "(checksums, conditional writes, versions). Try SPOTIFY_ASSETS_MIRROR_CHECKSUMS=false, or another one"
             )
         if status >= 500 or code in ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable"):
             return MirrorUnreachable(

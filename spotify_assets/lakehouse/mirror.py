@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -70,13 +71,15 @@ class MirrorFile:
 class Manifest:
     """What a version of the mirror holds: its files and, by table, a description and the columns.
 
-    `home_id` tells which lakehouse has written it; empty where the mirror is a part of its home.
+    `home_id` tells which lakehouse has written it, `revision` which of its updates: another one each time. Both are
+    empty where the mirror is a part of its home.
     """
 
     snapshot_sequence: int
     files: dict[str, MirrorFile] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     home_id: str = ""
+    revision: str = ""
 
     def to_json(self) -> str:
         """One text for one content."""
@@ -87,6 +90,7 @@ class Manifest:
         content = {
             "format": _FORMAT,
             "home_id": self.home_id,
+            "revision": self.revision,
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
             "files": files,
@@ -108,6 +112,7 @@ class Manifest:
                 {file.key: file for file in files},
                 content["tables"],
                 content.get("home_id", ""),
+                content.get("revision", ""),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the manifest lacks or has an unknown entry: {error}") from error
@@ -155,7 +160,8 @@ class TableReport:
 class MirrorReport:
     """What an update did: files and bytes the mirror has now; files written, found unchanged and removed.
 
-    `tables` tells the same by table (`schema.table`), of those that have files or had some.
+    `tables` tells the same by table (`schema.table`), of those that have files or had some. `revision` is that of the
+    manifest.
     """
 
     files: int
@@ -165,6 +171,7 @@ class MirrorReport:
     removed: int
     snapshot_sequence: int = 0
     tables: dict[str, TableReport] = field(default_factory=dict)
+    revision: str = ""
 
     @property
     def written_bytes(self) -> int:
@@ -316,6 +323,7 @@ def update_mirror(
     memory_limit: str = "200MB",
     keeps_undeclared: bool = True,
     home_id: str = "",
+    last_revision: str = "",
     takes_over: bool = False,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
@@ -325,6 +333,8 @@ def update_mirror(
         keeps_undeclared: Tables that no schema declares in this process keep their files: another process may know
             them, and writes them anew when they are gone.
         home_id: Which lakehouse this is; empty where the mirror is a part of the home, and can be no other's.
+        last_revision: Of the manifest that this home wrote last. Where it is another one, a copy of this home on
+            another machine may have written it, and changes have the same numbers in both: every file is compared.
         takes_over: Whether another lakehouse's mirror is written over.
 
     Returns:
@@ -337,7 +347,7 @@ def update_mirror(
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, takes_over)
+        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over)
     finally:
         target.close()
 
@@ -349,6 +359,7 @@ def _update(
     memory_limit: str,
     keeps_undeclared: bool,
     home_id: str,
+    last_revision: str,
     takes_over: bool,
 ) -> MirrorReport | None:
     manifest = target.read_manifest()
@@ -361,6 +372,9 @@ def _update(
                 "over it, set SPOTIFY_ASSETS_MIRROR_TAKE_OVER=true for one run"
             )
         log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
+        manifest = Manifest(0, manifest.files, {})
+    elif manifest is not None and home_id and manifest.revision != last_revision:
+        log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
     if manifest is not None and manifest.snapshot_sequence > sequence:
         log("The mirror was made from another warehouse: every file is compared anew.")
@@ -377,7 +391,7 @@ def _update(
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            new = Manifest(sequence, {}, described, home_id)
+            new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "")
             return _write(connection, target, old, new, parts, obsolete, Path(scratch))
     finally:
         connection.close()
@@ -414,11 +428,13 @@ def _compare(
         candidates = [_Part(table, month, number) for month, number in sorted(known.items())]
         keys = {part.key for part in candidates}
         obsolete |= {file.key for file in old.files.values() if file.table == name and file.key not in keys}
-        parts += [
-            part
-            for part in candidates
-            if not is_same_shape or part.change_sequence > old.snapshot_sequence or part.key not in old.files
-        ]
+        changed = [part for part in candidates if not is_same_shape or part.change_sequence > old.snapshot_sequence]
+        missing = [part for part in candidates if part not in changed and part.key not in old.files]
+        if missing and is_monthly:
+            # A month that lost its last row has no file; for ever to look for one would be a new version each time.
+            stored = _stored_months(connection, table, _in_months(table, missing))
+            missing = [part for part in missing if part.month in stored]
+        parts += sorted(changed + missing, key=lambda part: part.month)
     return described, parts, obsolete
 
 
@@ -454,12 +470,11 @@ def _write(
         target.drop_keys(sorted(removed))
     target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()
-    return _report(files, written, {key: old.files[key] for key in removed}, new.snapshot_sequence)
+    return _report(replace(new, files=files), written, {key: old.files[key] for key in removed})
 
 
-def _report(
-    files: dict[str, MirrorFile], written: set[str], removed: dict[str, MirrorFile], sequence: int
-) -> MirrorReport:
+def _report(manifest: Manifest, written: set[str], removed: dict[str, MirrorFile]) -> MirrorReport:
+    files = manifest.files
     tables: dict[str, TableReport] = {}
     for key, file in files.items():
         table = tables.setdefault(file.table, TableReport())
@@ -477,8 +492,9 @@ def _report(
         written=len(written),
         unchanged=len(files) - len(written),
         removed=len(removed),
-        snapshot_sequence=sequence,
+        snapshot_sequence=manifest.snapshot_sequence,
         tables=dict(sorted(tables.items())),
+        revision=manifest.revision,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,7 @@ class MirrorState:
         snapshot_sequence: What the mirror holds: the number of the published file that it was made from.
         files: Files that it has.
         size_bytes: Bytes that they have.
+        revision: Of the manifest that this home wrote last.
     """
 
     address: str
@@ -106,6 +107,7 @@ class MirrorState:
     snapshot_sequence: int = 0
     files: int = 0
     size_bytes: int = 0
+    revision: str = ""
 
     @classmethod
     def of(cls, state: State) -> MirrorState | None:
@@ -186,6 +188,7 @@ def bring_up_to_date(
     state = State(paths.state_file)
     before = MirrorState.of(state)
     address = configuration.link(paths)
+    known = before if before and before.address == address else MirrorState(address, "")
     report = None
     failure = ""
     try:
@@ -195,6 +198,7 @@ def bring_up_to_date(
             log=log,
             memory_limit=memory_limit,
             home_id=home_id(paths) if configuration.address else "",
+            last_revision=known.revision,
             takes_over=configuration.takes_over,
         )
     except Exception as error:
@@ -204,21 +208,12 @@ def bring_up_to_date(
             "repairs the mirror."
         )
     told_at = now().isoformat()
-    known = before if before and before.address == address else MirrorState(address, told_at)
     if failure:
-        after = MirrorState(
-            address,
-            told_at,
-            failure,
-            known.failing_since or told_at,
-            known.snapshot_sequence,
-            known.files,
-            known.size_bytes,
-        )
-    elif report:
-        after = MirrorState(address, told_at, "", "", sequence, report.files, report.size_bytes)
+        after = replace(known, told_at=told_at, failure=failure, failing_since=known.failing_since or told_at)
     else:
-        after = MirrorState(address, told_at, "", "", sequence, known.files, known.size_bytes)
+        after = replace(known, told_at=told_at, failure="", failing_since="", snapshot_sequence=sequence)
+    if report:
+        after = replace(after, files=report.files, size_bytes=report.size_bytes, revision=report.revision)
     is_other = before is None or (before.address, before.failure) != (after.address, after.failure)
     if is_other or failure or before.snapshot_sequence != sequence:
         after.note(state)

@@ -180,6 +180,7 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
     publishing.publish_if_changed(warehouse, published_at=published_at, log=log)
     publishing.remove_other_snapshots(paths)
     configuration = warehouse.mirror
+    # Without the last revision: every file is compared, as a purge wants it.
     mirror.update_mirror(
         paths,
         mirroring.mirror_target(paths, configuration, 1, log=log, is_thorough=True),

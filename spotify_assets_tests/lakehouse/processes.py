@@ -30,6 +30,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         "spotify_assets.commands",
+        "spotify_assets.lakehouse.bucket_mirror",
         "rich.progress",
         "typer",
         "spotify_assets_tests.lakehouse.example",
@@ -113,7 +114,7 @@ def mirror_again_and_again(home: Path, fields: dict[str, Any], environment: dict
             with warehouse.transaction() as transaction:
                 transaction.replace_days(Readings, readings(days, level), (days[0], days[-1]))
                 transaction.replace(Gauges, pl.DataFrame({"gauge": ["a"], "place": [str(level)]}))
-            working.set()
+        working.set()
 
 
 def hold_published(home: Path, held: Any, release: Any, answers: Any) -> None:

@@ -146,9 +146,9 @@ class Proxy:
 
     Attributes:
         endpoint_url: Where it listens.
-        fault: Given method, path (without its query) and number of a request, what becomes of it: `""` (it is handed on), an answer such as
-            `503 SlowDown`, `cut request` (the connection ends in the middle of the body), `cut answer`, `lose answer` (the server has
-            done what it was asked, and nobody hears of it), or `silence`.
+        fault: Given method, path (without its query) and number of a request, what becomes of it: `""` (it is handed
+            on), an answer such as `503 SlowDown`, `cut request` (the connection ends in the middle of the body),
+            `cut answer`, `lose answer` (the server has done what it was asked, and nobody hears of it), or `silence`.
         requests: Method and path of each request that came.
     """
 

@@ -14,10 +14,11 @@ import polars as pl
 import pytest
 from dagster import AssetKey, DagsterInstance
 
+from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import MirrorReport, Warehouse, run_session
 from spotify_assets.lakehouse.mirror_events import MANIFEST_ASSET, UP_TO_DATE_CHECK, mirror_asset_key
 from spotify_assets.lakehouse.mirror_reading import MirrorReader, open_mirror
-from spotify_assets.lakehouse.mirroring import MirrorConfiguration, MirrorState
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration, MirrorState, bring_up_to_date
 from spotify_assets.lakehouse.purging import publish_alone, remove_everything
 from spotify_assets.state import State
 from spotify_assets_tests.lakehouse.example import Gauges, Readings, days_between, readings, warehouse_in
@@ -41,7 +42,8 @@ def configuration(endpoint_url: str, **fields: Any) -> MirrorConfiguration:
 
 
 def warehouse_at(home: Path, server: S3Server | Proxy, *, kept: int = 3, **fields: Any) -> Warehouse:
-    return warehouse_in(home, mirror=configuration(server.endpoint_url, **fields), mirror_versions_kept=kept)
+    fields = {"endpoint_url": server.endpoint_url, **fields}
+    return warehouse_in(home, mirror=configuration(**fields), mirror_versions_kept=kept)
 
 
 def reader_of(server: S3Server | Proxy, patience_seconds: float = 0.0) -> MirrorReader:
@@ -169,11 +171,11 @@ def test_a_file_that_was_to_go_when_a_run_was_killed_is_removed_by_a_later_one(
     with proxy_to(s3_server.endpoint_url) as proxy:
         proxy.fault = lambda method, path, number: "503 SlowDown" if method == "POST" else ""
         report = update(warehouse_at(tmp_path, proxy), without_march)
-    assert report is not None and failure_of(warehouse) == "" and FILES[3] in s3_server.keys()
+    assert report is not None and failure_of(warehouse) == "" and FILES[3] in s3_server.keys("")
     assert reader_of(s3_server).table("example.readings").equals(warehouse.read(Readings).sort("read_at"))
     # Not at once: it may be another run's that has not come to its manifest yet.
     session(warehouse)
-    assert FILES[3] in s3_server.keys()
+    assert FILES[3] in s3_server.keys("")
 
 
 def test_of_two_runs_at_once_one_loses_and_compares_anew(tmp_path: Path, s3_server: S3Server) -> None:
@@ -181,13 +183,16 @@ def test_of_two_runs_at_once_one_loses_and_compares_anew(tmp_path: Path, s3_serv
     update(warehouse_at(one, s3_server), fill)
     shutil.copytree(one, tmp_path / "other", symlinks=True)
     other = warehouse_at(tmp_path / "other", s3_server)
-    other_gauge = pl.DataFrame({"gauge": ["c"], "place": ["z"]})
+    unheard = warehouse_at(tmp_path / "other", s3_server, endpoint_url="http://127.0.0.1:9")
+    update(unheard, lambda transaction: transaction.replace(Gauges, pl.DataFrame({"gauge": ["c"], "place": ["z"]})))
+    clock = Clock()
     with proxy_to(s3_server.endpoint_url) as proxy:
 
         def other_is_faster(method: str, path: str, number: int) -> str:
-            if method == "PUT" and path.endswith("manifest.json"):
+            if method == "PUT":
                 proxy.fault = lambda *request: ""
-                update(other, lambda transaction: transaction.replace(Gauges, other_gauge))
+                report, _, _ = bring_up_to_date(other.paths, other.mirror, 3, log=print, now=clock.now)
+                assert report is not None
             return ""
 
         proxy.fault = other_is_faster
@@ -222,11 +227,11 @@ def test_a_manifest_whose_answer_was_lost_counts_as_written(tmp_path: Path, s3_s
 
 def test_another_lakehouse_is_refused_and_taken_over_when_told(tmp_path: Path, s3_server: S3Server) -> None:
     update(warehouse_at(tmp_path / "one", s3_server), fill)
-    before = {key: s3_server.read(key) for key in s3_server.keys()}
+    before = {key: s3_server.read(key) for key in s3_server.keys("")}
     other = warehouse_at(tmp_path / "other", s3_server)
     assert update(other, new_day) is None
     assert "another lakehouse" in failure_of(other) and "TAKE_OVER" in failure_of(other)
-    assert {key: s3_server.read(key) for key in s3_server.keys()} == before
+    assert {key: s3_server.read(key) for key in s3_server.keys("")} == before
     report = session(warehouse_at(tmp_path / "other", s3_server, takes_over=True))
     assert report is not None and s3_server.keys() == [FILES[2], MANIFEST]
     assert failure_of(other) == "" and session(other) is None
@@ -263,7 +268,7 @@ def test_an_object_of_another_under_one_of_our_keys_is_refused(tmp_path: Path, s
     warehouse = warehouse_at(tmp_path, s3_server)
     assert update(warehouse, fill) is None
     assert FILES[1] in failure_of(warehouse) and s3_server.read(FILES[1]) == b"somebody's"
-    assert MANIFEST not in s3_server.keys()
+    assert MANIFEST not in s3_server.keys("")
     assert session(warehouse_at(tmp_path, s3_server, takes_over=True)) is not None
 
 
