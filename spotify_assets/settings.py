@@ -262,6 +262,11 @@ class Settings(BaseSettings):
             return self.mirror
         return str(self.home / Path(self.mirror).expanduser()) if self.mirror else str(self.paths.mirror_folder)
 
+    @property
+    def mirror_link(self) -> str:
+        """Where readers find the mirror's folders: `s3://bucket/prefix`, or a path behind the link `current`."""
+        return self.mirror_address if self.mirror.startswith(_S3) else f"{self.mirror_address}/current"
+
     @field_validator("daily_budgets")
     @classmethod
     def _usable_budgets(cls, text: str) -> str:

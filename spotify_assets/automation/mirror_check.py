@@ -4,7 +4,8 @@ import dagster as dg
 
 from spotify_assets.lakehouse import published_sequence
 from spotify_assets.lakehouse.mirror_events import MANIFEST_ASSET, UP_TO_DATE_CHECK, standing
-from spotify_assets.lakehouse.mirroring import MirrorConfiguration, MirrorState
+from spotify_assets.lakehouse.mirror_state import MirrorState
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths
 from spotify_assets.state import State
 

@@ -22,7 +22,8 @@ from dagster import (
 
 from spotify_assets.lakehouse.dagster_metadata import column_schema
 from spotify_assets.lakehouse.mirror import MirrorReport
-from spotify_assets.lakehouse.mirroring import MirrorConfiguration, MirrorState
+from spotify_assets.lakehouse.mirror_state import MirrorState
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.schemas import Table
 from spotify_assets.settings import HomePaths
 

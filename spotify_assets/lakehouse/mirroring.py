@@ -6,10 +6,9 @@ shown by a check in the Dagster UI (`mirror_events`); the next run catches up.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from dagster import Config
 from pydantic import Field
 
 from spotify_assets.lakehouse import mirror, publishing
+from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from spotify_assets.lakehouse.bucket import Bucket
 
 Log = Callable[[str], None]
-
-_NOTE = "mirror"
 
 
 class MirrorConfiguration(Config):
@@ -85,43 +83,6 @@ class MirrorConfiguration(Config):
         return f"{root}/{key}".rstrip("/")
 
 
-@dataclass(frozen=True)
-class MirrorState:
-    """How the last update of a home's mirror ended.
-
-    Attributes:
-        address: Where the mirror is.
-        told_at: When that was, ISO 8601.
-        failure: Why it is not up to date, for a person; empty when it is.
-        failing_since: Since when it is not, ISO 8601; empty when it is.
-        snapshot_sequence: What the mirror holds: the number of the published file that it was made from.
-        files: Files that it has.
-        size_bytes: Bytes that they have.
-        revision: Of the manifest that this home wrote last.
-    """
-
-    address: str
-    told_at: str
-    failure: str = ""
-    failing_since: str = ""
-    snapshot_sequence: int = 0
-    files: int = 0
-    size_bytes: int = 0
-    revision: str = ""
-
-    @classmethod
-    def of(cls, state: State) -> MirrorState | None:
-        """What is noted, None when no mirror was ever written."""
-        text = state.note(_NOTE)
-        if not text:
-            return None
-        known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
-
-    def note(self, state: State) -> None:
-        state.set_note(_NOTE, json.dumps(asdict(self)))
-
-
 def home_id(paths: HomePaths) -> str:
     """Which lakehouse a home is, kept beside its warehouse; made when it is first asked for."""
     file = paths.mirror_owner_file
@@ -175,8 +136,12 @@ def bring_up_to_date(
     log: Log,
     now: Callable[[], datetime],
     memory_limit: str = "200MB",
+    is_thorough: bool = False,
 ) -> tuple[mirror.MirrorReport | None, MirrorState | None, bool]:
-    """Bring the mirror up to the published file; never raises what the mirror's own trouble is.
+    """Bring the mirror up to the published file; what goes wrong is told and noted, not raised.
+
+    With `is_thorough` nothing old and nothing that no schema declares is kept, and what goes wrong is raised too: a
+    person's data has to go.
 
     Returns:
         What was written (None: nothing, or it failed), how it stands now (None: nothing is published, so there is
@@ -190,18 +155,21 @@ def bring_up_to_date(
     address = configuration.link(paths)
     known = before if before and before.address == address else MirrorState(address, "")
     report = None
+    trouble: Exception | None = None
     failure = ""
     try:
         report = mirror.update_mirror(
             paths,
-            mirror_target(paths, configuration, versions_kept, log=log),
+            mirror_target(paths, configuration, versions_kept, log=log, is_thorough=is_thorough),
             log=log,
             memory_limit=memory_limit,
+            keeps_undeclared=not is_thorough,
             home_id=home_id(paths) if configuration.address else "",
             last_revision=known.revision,
             takes_over=configuration.takes_over,
         )
     except Exception as error:
+        trouble = error
         failure = str(error)
         log(
             f"The mirror in {address} is not up to date: {failure.rstrip('.')}. The lakehouse itself is; the next run "
@@ -217,4 +185,6 @@ def bring_up_to_date(
     is_other = before is None or (before.address, before.failure) != (after.address, after.failure)
     if is_other or failure or before.snapshot_sequence != sequence:
         after.note(state)
+    if trouble is not None and is_thorough:
+        raise trouble
     return report, after, is_other

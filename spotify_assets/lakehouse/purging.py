@@ -14,7 +14,7 @@ from datetime import datetime
 
 import duckdb
 
-from spotify_assets.lakehouse import compaction, mirror, mirroring, publishing
+from spotify_assets.lakehouse import compaction, mirroring, publishing
 from spotify_assets.lakehouse.definition import literal, quoted, sql_name
 from spotify_assets.lakehouse.errors import WriteFailed
 from spotify_assets.lakehouse.transaction import Transaction, next_sequence
@@ -179,15 +179,14 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
     paths = warehouse.paths
     publishing.publish_if_changed(warehouse, published_at=published_at, log=log)
     publishing.remove_other_snapshots(paths)
-    configuration = warehouse.mirror
-    # Without the last revision: every file is compared, as a purge wants it.
-    mirror.update_mirror(
+    mirroring.bring_up_to_date(
         paths,
-        mirroring.mirror_target(paths, configuration, 1, log=log, is_thorough=True),
+        warehouse.mirror,
+        1,
         log=log,
-        keeps_undeclared=False,
-        home_id=mirroring.home_id(paths) if configuration.address else "",
-        takes_over=configuration.takes_over,
+        now=lambda: published_at,
+        memory_limit=warehouse.memory_limit,
+        is_thorough=True,
     )
 
 

@@ -18,7 +18,8 @@ from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import MirrorReport, Warehouse, run_session
 from spotify_assets.lakehouse.mirror_events import MANIFEST_ASSET, UP_TO_DATE_CHECK, mirror_asset_key
 from spotify_assets.lakehouse.mirror_reading import MirrorReader, open_mirror
-from spotify_assets.lakehouse.mirroring import MirrorConfiguration, MirrorState, bring_up_to_date
+from spotify_assets.lakehouse.mirror_state import MirrorState
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration, bring_up_to_date
 from spotify_assets.lakehouse.purging import publish_alone, remove_everything
 from spotify_assets.state import State
 from spotify_assets_tests.lakehouse.example import Gauges, Readings, days_between, readings, warehouse_in

@@ -13,7 +13,8 @@ import pytest
 from spotify_assets.lakehouse import run_session
 from spotify_assets.lakehouse.errors import MirrorBeingRepaired
 from spotify_assets.lakehouse.mirror_reading import MirrorChanged, MirrorReader, open_mirror
-from spotify_assets.lakehouse.mirroring import MirrorConfiguration, MirrorState
+from spotify_assets.lakehouse.mirror_state import MirrorState
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.state import State
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.example import Gauges, Readings, warehouse_in
