@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import boto3
 import pytest
-from botocore.config import Config
 
 BUCKET = "lake"
 ACCESS_KEY = "AKIAEXAMPLEOFATEST01"
@@ -40,6 +38,10 @@ class S3Server:
     @property
     def client(self) -> Any:
         """A boto3 client that knows the keys."""
+        # Not at the top: every test process loads this module, few of them use a server.
+        import boto3
+        from botocore.config import Config
+
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
