@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.automation.stale_days import LOADED_FROM_TAG, build_stale_days_sensor
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
-from spotify_assets.lakehouse.mirror_events import mirror_asset_specs
+from spotify_assets.lakehouse.mirror_events import mirror_asset_specs, with_mirror_link
 from spotify_assets.listeners import Household
 from spotify_assets.schemas import clean, tables
 from spotify_assets.settings import Settings
@@ -96,19 +97,24 @@ def build_definitions(
     live_jobs = build_live_jobs(_asked_and_built(settings, rebuild))
     return dg.Definitions(
         assets=[
-            build_export_assets(
-                listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
+            *dg.map_asset_specs(
+                functools.partial(with_mirror_link, settings.paths, mirror),
+                [
+                    build_export_assets(
+                        listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
+                    ),
+                    *build_live_assets(),
+                    build_responses_asset(household=household, days_kept=settings.api_responses_days),
+                    build_plays_asset(
+                        household=household,
+                        session_gap_minutes=settings.session_gap_minutes,
+                        outage_minutes=settings.outage_minutes,
+                    ),
+                    *build_provider_assets(),
+                    *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
+                    *build_daily_assets(partitions),
+                ],
             ),
-            *build_live_assets(),
-            build_responses_asset(household=household, days_kept=settings.api_responses_days),
-            build_plays_asset(
-                household=household,
-                session_gap_minutes=settings.session_gap_minutes,
-                outage_minutes=settings.outage_minutes,
-            ),
-            *build_provider_assets(),
-            *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
-            *build_daily_assets(partitions),
             *mirror_asset_specs(tables(), settings.paths, mirror),
             *extra_assets,
         ],

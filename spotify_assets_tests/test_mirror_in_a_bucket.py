@@ -30,22 +30,20 @@ def test_an_import_mirrors_to_a_bucket_and_the_ui_links_and_counts_its_objects(
         return settings_of(home, mirror="s3://lake/demo", mirror_endpoint_url=endpoint_url)
 
     here = settings(s3_server.endpoint_url)
-    oldest, newest = demo_packages.paths[0], demo_packages.paths[1]
+    oldest = demo_packages.paths[0]
     assert import_paths(here, [oldest]).outcome.is_success
 
     unreachable = settings("http://127.0.0.1:9")
-    assert import_paths(unreachable, [newest]).outcome.is_success
+    assert import_paths(unreachable, [oldest]).outcome.is_success
     state = MirrorState.of(State(here.paths.state_file))
     assert state is not None and "does not answer" in state.failure
     assert _check_passes(unreachable) is False
 
     with proxy_to(s3_server.endpoint_url) as proxy:
-        assert import_paths(settings(proxy.endpoint_url), [newest]).outcome.is_success
-        # The second time it is known, and nothing but the ledger changes.
-        proxy.requests.clear()
-        assert import_paths(settings(proxy.endpoint_url), [newest]).outcome.is_success
+        assert import_paths(settings(proxy.endpoint_url), [oldest]).outcome.is_success
+    # All of it was known, and nothing but the ledger has changed.
     put = [path for method, path in proxy.requests if method == "PUT"]
-    assert not [path for path in put if "/daily/" in path or "/clean/plays/" in path]
+    assert put and not [path for path in put if "/daily/" in path or "/clean/plays/" in path]
     assert _check_passes(here) is True
 
     reader = open_mirror(MirrorConfiguration.from_settings(here))
@@ -57,13 +55,13 @@ def test_an_import_mirrors_to_a_bucket_and_the_ui_links_and_counts_its_objects(
     with open_instance(here) as instance:
         shown = _latest(instance, dg.AssetKey(["mirror", "clean", "plays"]))
         assert shown["objects"] == "s3://lake/demo/clean/plays"
-        assert shown["files"] > 20 and shown["bytes"] > 0 and shown["uploaded"] + shown["skipped"] == shown["files"]
-        assert _latest(instance, dg.AssetKey(["clean", "days"]))["mirror"] == "s3://lake/demo/clean/days"
+        assert shown["files"] > 5 and shown["bytes"] > 0 and shown["uploaded"] + shown["skipped"] == shown["files"]
         assert _latest(instance, MANIFEST_ASSET)["files"] == len(s3_server.keys("demo/")) - 1
     graph = build_definitions(here).resolve_asset_graph()
     node = graph.get(dg.AssetKey(["mirror", "daily", "artists"]))
     assert node.parent_keys == {dg.AssetKey(["daily", "artists"])} and not node.is_materializable
     assert {"s3", "parquet"} <= node.kinds
+    assert graph.get(dg.AssetKey(["clean", "plays"])).metadata["mirror"].value == "s3://lake/demo/clean/plays"
     files = [path for path in home.rglob("*") if path.is_file()]
     assert not [path for path in files if SECRET_KEY.encode() in path.read_bytes()]
 

@@ -24,7 +24,7 @@ from spotify_assets.lakehouse.dagster_metadata import column_schema
 from spotify_assets.lakehouse.mirror import MirrorReport
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
-from spotify_assets.schemas import Table
+from spotify_assets.schemas import Table, tables
 from spotify_assets.settings import HomePaths
 
 MIRROR_GROUP = "mirror"
@@ -39,7 +39,7 @@ def mirror_asset_key(table: type[Table] | str) -> AssetKey:
 
 
 def mirror_asset_specs(
-    tables: Iterable[type[Table]], paths: HomePaths, configuration: MirrorConfiguration
+    mirrored: Iterable[type[Table]], paths: HomePaths, configuration: MirrorConfiguration
 ) -> list[AssetSpec]:
     """External assets: each mirrored table depends on the table itself, the manifest on all of them."""
     kinds = {"s3", "parquet"} if configuration.is_bucket else {"parquet"}
@@ -55,7 +55,7 @@ def mirror_asset_specs(
                 "dagster/column_schema": MetadataValue.table_schema(column_schema(table)),
             },
         )
-        for table in tables
+        for table in mirrored
         if table.layout.mirrored
     ]
     manifest = AssetSpec(
@@ -72,6 +72,15 @@ def mirror_asset_specs(
 def mirror_link(paths: HomePaths, configuration: MirrorConfiguration, table: str) -> MetadataValue:
     """Where a table's files are."""
     return _link(paths, configuration, f"{table.replace('.', '/')}/")
+
+
+def with_mirror_link(paths: HomePaths, configuration: MirrorConfiguration, spec: AssetSpec) -> AssetSpec:
+    """The asset of a table, linking its files in the mirror; every other asset as it is."""
+    name = ".".join(spec.key.path)
+    known = {table.qualified_name() for table in tables() if table.layout.mirrored}
+    return (
+        spec.merge_attributes(metadata={"mirror": mirror_link(paths, configuration, name)}) if name in known else spec
+    )
 
 
 def _link(paths: HomePaths, configuration: MirrorConfiguration, key: str) -> MetadataValue:
