@@ -77,10 +77,9 @@ def mirror_link(paths: HomePaths, configuration: MirrorConfiguration, table: str
 def with_mirror_link(paths: HomePaths, configuration: MirrorConfiguration, spec: AssetSpec) -> AssetSpec:
     """The asset of a table, linking its files in the mirror; every other asset as it is."""
     name = ".".join(spec.key.path)
-    known = {table.qualified_name() for table in tables() if table.layout.mirrored}
-    return (
-        spec.merge_attributes(metadata={"mirror": mirror_link(paths, configuration, name)}) if name in known else spec
-    )
+    if name not in {table.qualified_name() for table in tables() if table.layout.mirrored}:
+        return spec
+    return spec.merge_attributes(metadata={"mirror": mirror_link(paths, configuration, name)})
 
 
 def _link(paths: HomePaths, configuration: MirrorConfiguration, key: str) -> MetadataValue:
