@@ -427,14 +427,14 @@ class HomePaths:
 
     ```
     lakehouse.duckdb        symlink to the newest snapshot: what notebooks open
-    mirror/                 Parquet files
+    mirror/                 Parquet files, unless the settings name another place
     inbox/{listener}/       for exports
     listeners.toml          the household, where there is one
     credentials.toml        the Spotify app, for its owner's eyes alone
     tokens/{listener}.json  sign-ins, likewise
     recordings.csv          which tracks are one recording, where the listener knows better
     dagster/                the Dagster instance: dagster.yaml, runs and events
-    .warehouse/             the pipeline's own DuckDB file and its lock
+    .warehouse/             the pipeline's own DuckDB file, its lock, and the id that a mirror elsewhere knows it by
     .snapshots/{sequence}/  published files
     .runs/{run_id}.lock     held by a living run
     .scratch/               temporary files
