@@ -21,8 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from spotify_assets import progress
+from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.listeners import Household, HouseholdError
 from spotify_assets.settings import Settings
+from spotify_assets.state import State
 
 if TYPE_CHECKING:
     import duckdb
@@ -254,6 +256,7 @@ def show_import(settings: Settings, finished: Finished) -> None:
         _out.print(f"[bold green]{report['rows_new']:,} new rows[/], {finished.outcome.built_days:,} days built.")
     if settings.paths.published_file.exists():
         _out.print(f"Lakehouse: {settings.paths.published_file}", soft_wrap=True)
+    _show_mirror_trouble(settings)
 
 
 def show_replay(settings: Settings, finished: Finished) -> None:
@@ -504,12 +507,35 @@ def show_status(settings: Settings) -> None:
 
 def _add_published(table: Table, settings: Settings, published: Published, now: datetime) -> None:
     table.add_row("lakehouse", Text(str(settings.paths.published_file)))
-    table.add_row("mirror", Text(str(settings.paths.mirror_folder / "current")))
+    _add_mirror(table, settings, published, now)
     table.add_row("published", f"{_moment(published.published_at, settings, now)}, snapshot {published.sequence}")
     plays = published.tables.get("clean.plays")
     if plays:
         days = f" ({plays.first_day} to {plays.last_day})" if plays.rows else ""
         table.add_row("plays", f"{plays.rows:,}{days}")
+
+
+def _add_mirror(table: Table, settings: Settings, published: Published, now: datetime) -> None:
+    address = settings.mirror_link
+    state = MirrorState.of(State(settings.paths.state_file))
+    table.add_row("mirror", Text(address))
+    if state is None or state.address != address:
+        table.add_row("", "nothing mirrored there yet; the next run does")
+    elif state.failure:
+        since = datetime.fromisoformat(state.failing_since)
+        told = f"not up to date since {_moment(since, settings, now)}: {state.failure}"
+        table.add_row("", Text(told, style="yellow"))
+    elif state.snapshot_sequence != published.sequence:
+        table.add_row("", f"holds snapshot {state.snapshot_sequence}; the next run brings it up to date")
+
+
+def _show_mirror_trouble(settings: Settings) -> None:
+    """Say that the mirror could not be written: what was asked for has worked, so nothing else would."""
+    state = MirrorState.of(State(settings.paths.state_file))
+    if state is not None and state.failure:
+        failure = state.failure.rstrip(".")
+        told = f"The mirror is not up to date: {failure}. The lakehouse itself is; the next run repairs the mirror."
+        _err.print(Text(told, style="yellow"))
 
 
 def _add_stale(table: Table, overview: Overview) -> None:
@@ -701,7 +727,8 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
     _show_demo_live(finished, live)
     _out.print()
     _out.print(f"DuckDB file  {paths.published_file}", soft_wrap=True)
-    _out.print(f"Parquet      {paths.mirror_folder / 'current'}", soft_wrap=True)
+    _out.print(f"Parquet      {settings.mirror_link}", soft_wrap=True)
+    _show_mirror_trouble(settings)
     _out.print("\n[dim]Next, each line can be pasted:[/]")
     program = shlex.quote(str(_program()))
     home = shlex.quote(str(paths.home))

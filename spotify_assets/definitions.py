@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ from spotify_assets.automation.jobs import (
     build_jobs,
 )
 from spotify_assets.automation.live import build_live_jobs, build_live_schedules
+from spotify_assets.automation.mirror_check import build_mirror_check
 from spotify_assets.automation.nightly import build_nightly_schedule
 from spotify_assets.automation.partitions import daily_partitions
 from spotify_assets.automation.run_history import prune_run_history
@@ -44,8 +46,9 @@ from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.automation.stale_days import LOADED_FROM_TAG, build_stale_days_sensor
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
+from spotify_assets.lakehouse.mirror_events import mirror_asset_specs, with_mirror_link
 from spotify_assets.listeners import Household
-from spotify_assets.schemas import clean
+from spotify_assets.schemas import clean, tables
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.providers import build_providers
 from spotify_assets.state import State
@@ -90,30 +93,38 @@ def build_definitions(
     def rebuild() -> dg.Definitions:
         return build_definitions(settings, extra_assets=extra_assets, resource_overrides=resource_overrides)
 
+    mirror = warehouse.mirror
     jobs = {job.name: job for job in build_jobs(_everything_due(settings, rebuild), _old_runs_pruned(settings))}
     live_jobs = build_live_jobs(_asked_and_built(settings, rebuild))
     return dg.Definitions(
         assets=[
-            build_export_assets(
-                listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
-            ),
-            *with_freshness(
+            *dg.map_asset_specs(
+                functools.partial(with_mirror_link, settings.paths, mirror),
                 [
-                    *build_live_assets(),
-                    *build_provider_assets(),
-                    build_responses_asset(household=household, days_kept=settings.api_responses_days),
+                    build_export_assets(
+                        listener=settings.listener, household=household, scratch_folder=settings.paths.scratch_folder
+                    ),
+                    *with_freshness(
+                        [
+                            *build_live_assets(),
+                            *build_provider_assets(),
+                            build_responses_asset(household=household, days_kept=settings.api_responses_days),
+                        ],
+                        settings,
+                    ),
+                    build_plays_asset(
+                        household=household,
+                        session_gap_minutes=settings.session_gap_minutes,
+                        outage_minutes=settings.outage_minutes,
+                    ),
+                    *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
+                    *build_daily_assets(partitions),
                 ],
-                settings,
             ),
-            build_plays_asset(
-                household=household,
-                session_gap_minutes=settings.session_gap_minutes,
-                outage_minutes=settings.outage_minutes,
-            ),
-            *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
-            *build_daily_assets(partitions),
+            *mirror_asset_specs(tables(), settings.paths, mirror),
             *extra_assets,
         ],
+        asset_checks=[build_mirror_check(settings.paths, mirror)],
         jobs=[*jobs.values(), *live_jobs],
         schedules=[
             build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB]),

@@ -7,8 +7,10 @@ the current one.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -36,6 +38,7 @@ DAILY_BUDGETS = {
 }
 """Requests a day, by bucket, below the ceilings at which people saw Spotify lock a bucket for a day: about 100 for
 artists' albums, 600 for artists, a few hundred searches, a few readings of a whole library."""
+_S3 = "s3://"
 _PROVIDERS = {"audio_feature_providers": ("spotify", "reccobeats"), "genre_providers": ("musicbrainz",)}
 
 
@@ -50,7 +53,8 @@ class Settings(BaseSettings):
         pydantic.ValidationError: A setting has a value that cannot be meant; the message names the setting.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SPOTIFY_ASSETS_", extra="ignore")
+    # A key that somebody wrote into an address must not be repeated by the error that refuses it.
+    model_config = SettingsConfigDict(env_prefix="SPOTIFY_ASSETS_", extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(
         default_factory=_default_home,
@@ -92,7 +96,39 @@ class Settings(BaseSettings):
         le=100,
         description="Published snapshots kept, so that an open notebook keeps its file.",
     )
-    mirror_versions_kept: int = Field(default=3, ge=1, le=100, description="Versions of the local mirror kept.")
+    mirror: str = Field(
+        default="",
+        description="Where the Parquet mirror is kept: s3://bucket/prefix, or a folder; {home}/mirror by default.",
+    )
+    mirror_endpoint_url: str | None = Field(
+        default=None, description="Address of a store that speaks S3's language, where it is not Amazon's."
+    )
+    mirror_region: str | None = Field(default=None, description="Region of the bucket; that of the profile by default.")
+    mirror_profile: str | None = Field(
+        default=None,
+        description="Profile of ~/.aws that has the keys; by default boto3 looks for them in its own order, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY first.",
+    )
+    mirror_encryption: Literal["", "AES256", "aws:kms"] = Field(
+        default="", description="How objects are encrypted: AES256, aws:kms, or as the bucket does by itself."
+    )
+    mirror_kms_key_id: str = Field(default="", description="Key for aws:kms; the account's own by default.")
+    mirror_checksums: bool = Field(
+        default=True, description="Whether the store checks the SHA-256 of what it gets; some stores cannot."
+    )
+    mirror_versions_kept: int = Field(
+        default=3, ge=1, le=100, description="Versions of the mirror kept; in a bucket only if it keeps versions."
+    )
+    mirror_versions_days: float = Field(
+        default=30.0,
+        ge=0,
+        description="Days for which a bucket's older versions are kept, even if they are more than that.",
+    )
+    mirror_take_over: bool = Field(
+        default=False,
+        description="Write the mirror anew although another lakehouse, or somebody else, has written there. For one "
+        "run: what the other has put there is replaced.",
+    )
     run_history_days: int = Field(
         default=30,
         ge=1,
@@ -192,6 +228,45 @@ class Settings(BaseSettings):
             raise ValueError(f"{url!r} is neither an https address nor one of this machine (http://127.0.0.1:PORT)")
         return url.rstrip("/")
 
+    @field_validator("mirror")
+    @classmethod
+    def _usable_mirror(cls, address: str) -> str:
+        address = address.strip()
+        if address.startswith(_S3):
+            return _S3 + "/".join(filter(None, bucket_and_prefix(address)))
+        if "://" in address:
+            raise ValueError("a mirror is kept in s3://bucket/prefix or in a folder")
+        return address
+
+    @field_validator("mirror_endpoint_url")
+    @classmethod
+    def _usable_endpoint(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an endpoint is an address such as https://s3.example.com")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("an endpoint has no keys in it: those go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        return url.rstrip("/")
+
+    @field_validator("mirror_region", "mirror_profile")
+    @classmethod
+    def _empty_is_none(cls, name: str | None) -> str | None:
+        return name or None
+
+    @property
+    def mirror_address(self) -> str:
+        """`s3://bucket/prefix`, or the absolute path of a folder."""
+        if self.mirror.startswith(_S3):
+            return self.mirror
+        return str(self.home / Path(self.mirror).expanduser()) if self.mirror else str(self.paths.mirror_folder)
+
+    @property
+    def mirror_link(self) -> str:
+        """Where readers find the mirror's folders: `s3://bucket/prefix`, or a path behind the link `current`."""
+        return self.mirror_address if self.mirror.startswith(_S3) else f"{self.mirror_address}/current"
+
     @field_validator("daily_budgets")
     @classmethod
     def _usable_budgets(cls, text: str) -> str:
@@ -269,6 +344,21 @@ class Settings(BaseSettings):
         return HomePaths(self.home)
 
 
+def bucket_and_prefix(address: str) -> tuple[str, str]:
+    """Bucket and prefix of `s3://bucket/prefix`; the prefix, without slashes around it, may be empty.
+
+    Raises:
+        ValueError: No such address can be meant. The text does not repeat it: it may hold a key.
+    """
+    bucket, _, prefix = address.removeprefix(_S3).partition("/")
+    if not address.startswith(_S3) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
+        raise ValueError("the address of a bucket is written s3://bucket/prefix, without keys, port or host")
+    prefix = prefix.strip("/")
+    if not prefix.isprintable() or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
+        raise ValueError("the prefix of a bucket is one word or several, with single slashes between them")
+    return bucket, prefix
+
+
 def usable_listener_name(text: str) -> str:
     """A listener's name without the space around it.
 
@@ -337,14 +427,14 @@ class HomePaths:
 
     ```
     lakehouse.duckdb        symlink to the newest snapshot: what notebooks open
-    mirror/                 Parquet files
+    mirror/                 Parquet files, unless the settings name another place
     inbox/{listener}/       for exports
     listeners.toml          the household, where there is one
     credentials.toml        the Spotify app, for its owner's eyes alone
     tokens/{listener}.json  sign-ins, likewise
     recordings.csv          which tracks are one recording, where the listener knows better
     dagster/                the Dagster instance: dagster.yaml, runs and events
-    .warehouse/             the pipeline's own DuckDB file and its lock
+    .warehouse/             the pipeline's own DuckDB file, its lock, and the id that a mirror elsewhere knows it by
     .snapshots/{sequence}/  published files
     .runs/{run_id}.lock     held by a living run
     .scratch/               temporary files
@@ -421,6 +511,11 @@ class HomePaths:
     @property
     def warehouse_lock_file(self) -> Path:
         return self.home / ".warehouse" / "warehouse.lock"
+
+    @property
+    def mirror_owner_file(self) -> Path:
+        """Beside the warehouse and gone with it: a home without its data must not write over their mirror."""
+        return self.home / ".warehouse" / "mirror-owner"
 
     @property
     def scratch_folder(self) -> Path:

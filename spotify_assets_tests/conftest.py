@@ -14,6 +14,9 @@ from filelock import FileLock
 from spotify_assets.commands import import_paths
 from spotify_assets.demo import DemoPackages, write_demo_packages
 from spotify_assets.settings import Settings
+from spotify_assets_tests.lakehouse.s3_servers import moto_address, s3_keys, s3_server, signing_server
+
+__all__ = ["moto_address", "s3_keys", "s3_server", "signing_server"]
 
 DEMO_LAST_DAY = date(2025, 11, 9)
 DEMO_ZONE = "Europe/Berlin"

@@ -159,7 +159,7 @@ def purge(
         history.remove(history.every_run() if plan.is_alone else plan.runs)
         if plan.is_alone:
             progress.report("Removing warehouse, snapshots and mirror")
-            remove_everything(warehouse)
+            remove_everything(warehouse, session.log)
             state.clear()
             paths.timezone_file.unlink(missing_ok=True)
             if not TokenFolder(paths.tokens_folder).listeners():

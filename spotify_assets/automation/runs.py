@@ -117,7 +117,7 @@ def build_everything(
     can_wait = _NO_NEWS if asking_job else ()
     with (
         _process_of_runs(instance, warehouse, state, purpose) as process,
-        run_session(warehouse, purpose=purpose, can_wait=can_wait),
+        run_session(warehouse, purpose=purpose, can_wait=can_wait, instance=instance),
     ):
         tags |= process
         definitions = build_definitions()

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from spotify_assets.lakehouse.errors import (
         LakehouseError,
         LockTimeout,
+        MirrorBeingRepaired,
+        MirrorContested,
+        MirrorError,
+        MirrorRefused,
+        MirrorUnreachable,
         NoSession,
         NothingPublished,
         PublicationFailed,
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
         MirrorTarget,
         update_mirror,
     )
+    from spotify_assets.lakehouse.mirror_reading import MirrorReader, MirrorVersion, open_mirror
+    from spotify_assets.lakehouse.mirroring import MirrorConfiguration
     from spotify_assets.lakehouse.publishing import Publication, publish_if_changed, published_sequence
     from spotify_assets.lakehouse.reading import connect, scan_table
     from spotify_assets.lakehouse.session import RunSession, current_session, living_run, run_session
@@ -48,9 +55,17 @@ __all__ = [
     "Lot",
     "Lots",
     "Manifest",
+    "MirrorBeingRepaired",
+    "MirrorConfiguration",
+    "MirrorContested",
+    "MirrorError",
     "MirrorFile",
+    "MirrorReader",
+    "MirrorRefused",
     "MirrorReport",
     "MirrorTarget",
+    "MirrorUnreachable",
+    "MirrorVersion",
     "NoSession",
     "NothingPublished",
     "Publication",
@@ -67,6 +82,7 @@ __all__ = [
     "current_session",
     "living_run",
     "lot_number",
+    "open_mirror",
     "publish_if_changed",
     "published_sequence",
     "remove_leftovers",
@@ -82,6 +98,11 @@ _NAMES_OF_MODULES = {
     "errors": (
         "LakehouseError",
         "LockTimeout",
+        "MirrorBeingRepaired",
+        "MirrorContested",
+        "MirrorError",
+        "MirrorRefused",
+        "MirrorUnreachable",
         "NoSession",
         "NothingPublished",
         "PublicationFailed",
@@ -94,6 +115,8 @@ _NAMES_OF_MODULES = {
     "locks": ("FileLock",),
     "lots": ("Lot", "Lots", "lot_number"),
     "mirror": ("LocalFolder", "Manifest", "MirrorFile", "MirrorReport", "MirrorTarget", "update_mirror"),
+    "mirror_reading": ("MirrorReader", "MirrorVersion", "open_mirror"),
+    "mirroring": ("MirrorConfiguration",),
     "publishing": ("Publication", "publish_if_changed", "published_sequence"),
     "reading": ("connect", "scan_table"),
     "session": ("RunSession", "current_session", "living_run", "run_session"),

@@ -65,6 +65,15 @@ def duckdb_type(table: type[Table], column: str) -> str:
         ) from None
 
 
+def polars_type(duckdb_name: str) -> pl.DataType:
+    """The Polars type of a DuckDB type that `duckdb_type` gives.
+
+    Raises:
+        KeyError: It gives no such type.
+    """
+    return {name: dtype for dtype, name in _DUCKDB_TYPES.items()}[duckdb_name]
+
+
 def create(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> None:
     """Create the table of a declaration, with comments. No primary key: it made inserts 4 times slower and the file
     7 times larger; the key stands in the table's comment and is checked before every write.

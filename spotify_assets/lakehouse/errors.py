@@ -33,3 +33,27 @@ class UnknownTable(LakehouseError):
 
 class NoSession(LakehouseError):
     """Something was to be written under the run lock, but no session is open for the home."""
+
+
+class MirrorError(LakehouseError):
+    """The mirror cannot be written or read; the text says why and what to do. The warehouse is not touched by it."""
+
+
+class MirrorUnreachable(MirrorError):
+    """Whoever keeps the mirror does not answer, or is busy: the next run may find it well again."""
+
+
+class MirrorRefused(MirrorError):
+    """Somebody else's files lie where the mirror is to be; none of them was touched."""
+
+
+class MirrorContested(MirrorError):
+    """Another run wrote the mirror at the same time, and was first."""
+
+
+class MirrorBeingRepaired(MirrorError):
+    """The files are others than the manifest says: a run is at work, or one was cut off and the next repairs them."""
+
+
+class ObjectChanged(MirrorError):
+    """An object is not the one that a condition asked for."""

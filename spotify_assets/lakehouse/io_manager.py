@@ -16,6 +16,7 @@ from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_sch
 from spotify_assets.lakehouse.definition import quoted
 from spotify_assets.lakehouse.errors import WriteRefused
 from spotify_assets.lakehouse.lots import Lots
+from spotify_assets.lakehouse.mirror_events import mirror_link
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas import Table, table_named
 
@@ -119,6 +120,8 @@ class LakehouseIOManager(ConfigurableIOManager):
             metadata["rows_written"] = written
             metadata["seconds"] = round(seconds, 3)
             metadata["dagster/uri"] = self.warehouse.paths.published_file.as_uri()
+            if table.layout.mirrored:
+                metadata["mirror"] = mirror_link(self.warehouse.paths, self.warehouse.mirror, table.qualified_name())
             metadata["dagster/column_schema"] = MetadataValue.table_schema(column_schema(table))
             if lineage := column_lineage(table):
                 metadata["dagster/column_lineage"] = MetadataValue.column_lineage(lineage)

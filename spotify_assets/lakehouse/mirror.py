@@ -12,11 +12,12 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,8 +25,10 @@ from typing import Any, Protocol
 import duckdb
 import polars as pl
 
+from spotify_assets import progress
 from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse.definition import Catalog, duckdb_type, literal, quoted, select, set_up, sql_name
+from spotify_assets.lakehouse.errors import MirrorRefused
 from spotify_assets.lakehouse.publishing import published_sequence, sync_folder
 from spotify_assets.lakehouse.reading import open_snapshot, snapshot_file
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
@@ -37,13 +40,21 @@ _THREADS = 2
 _ROWS_PER_LOT = 60_000
 _SCRATCH = "mirror-"
 _UNFINISHED = ".new-"
-_MANIFEST = "manifest.json"
-_FORMAT = 1
+MANIFEST_KEY = "manifest.json"
+_FORMAT = 2
+_KNOWN_FORMATS = (1, 2)
+
+
+class NewerManifest(ValueError):
+    """The manifest was made by a newer version of this program."""
 
 
 @dataclass(frozen=True)
 class MirrorFile:
-    """One Parquet file: where it lies below the mirror, what it holds, and its checksum."""
+    """One Parquet file: where it lies below the mirror, what it holds, and its checksum.
+
+    In a bucket also the ETag (without quotes) that the store gave it, and its version where the bucket keeps versions.
+    """
 
     key: str
     table: str
@@ -52,21 +63,34 @@ class MirrorFile:
     size_bytes: int
     sha256: str
     change_sequence: int
+    etag: str | None = None
+    version_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a version of the mirror holds: its files and, by table, a description and the columns."""
+    """What a version of the mirror holds: its files and, by table, a description and the columns.
+
+    `home_id` tells which lakehouse has written it, `revision` which of its updates: another one each time. Both are
+    empty where the mirror is a part of its home.
+    """
 
     snapshot_sequence: int
     files: dict[str, MirrorFile] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    home_id: str = ""
+    revision: str = ""
 
     def to_json(self) -> str:
         """One text for one content."""
-        files = [asdict(self.files[key]) for key in sorted(self.files)]
+        files = [
+            {name: value for name, value in asdict(self.files[key]).items() if value is not None}
+            for key in sorted(self.files)
+        ]
         content = {
             "format": _FORMAT,
+            "home_id": self.home_id,
+            "revision": self.revision,
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
             "files": files,
@@ -75,13 +99,21 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
-        """Raises ValueError when the text is no manifest of this format."""
+        """Raises ValueError when the text is no manifest, NewerManifest when it is one of a format of the future."""
         content = json.loads(text)
         try:
-            if content["format"] != _FORMAT:
-                raise ValueError(f"manifest format {content['format']} is unknown")
+            if content["format"] not in _KNOWN_FORMATS:
+                is_newer = type(content["format"]) is int and content["format"] > _FORMAT and "home_id" in content
+                told = f"manifest format {content['format']} is unknown"
+                raise NewerManifest(told) if is_newer else ValueError(told)
             files = [MirrorFile(**file) for file in content["files"]]
-            return cls(content["snapshot_sequence"], {file.key: file for file in files}, content["tables"])
+            return cls(
+                content["snapshot_sequence"],
+                {file.key: file for file in files},
+                content["tables"],
+                content.get("home_id", ""),
+                content.get("revision", ""),
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the manifest lacks or has an unknown entry: {error}") from error
 
@@ -93,7 +125,7 @@ class MirrorTarget(Protocol):
         """The last committed manifest without files that are gone; None when there is none to go by."""
 
     def put_file(self, key: str, source: Path) -> None:
-        """Store a file under a key, replacing what is there; may move `source` away."""
+        """Store a file under a key, replacing what is there; may move `source` away, or store it some time later."""
 
     def drop_keys(self, keys: Iterable[str]) -> None:
         """Remove files; missing ones are no error."""
@@ -104,16 +136,46 @@ class MirrorTarget(Protocol):
     def remove_old_versions(self) -> None:
         """Remove the versions that are not kept any longer: a run may have been killed before it could."""
 
+    def remove_everything(self) -> None:
+        """Remove the manifest, every file of the mirror and all of their versions; nothing of anybody else's."""
+
+    def close(self) -> None:
+        """Stop what is under way after a failure, and let go of what is held."""
+
+
+@dataclass
+class TableReport:
+    """What an update did to a table: files, rows and bytes it has now; written, found unchanged and removed files."""
+
+    files: int = 0
+    rows: int = 0
+    size_bytes: int = 0
+    written: int = 0
+    written_bytes: int = 0
+    unchanged: int = 0
+    removed: int = 0
+
 
 @dataclass(frozen=True)
 class MirrorReport:
-    """What an update did: files and bytes the mirror has now; files written, found unchanged and removed."""
+    """What an update did: files and bytes the mirror has now; files written, found unchanged and removed.
+
+    `tables` tells the same by table (`schema.table`), of those that have files or had some. `revision` is that of the
+    manifest.
+    """
 
     files: int
     size_bytes: int
     written: int
     unchanged: int
     removed: int
+    snapshot_sequence: int = 0
+    tables: dict[str, TableReport] = field(default_factory=dict)
+    revision: str = ""
+
+    @property
+    def written_bytes(self) -> int:
+        return sum(table.written_bytes for table in self.tables.values())
 
 
 class LocalFolder:
@@ -137,11 +199,11 @@ class LocalFolder:
         if current is None:
             return None
         try:
-            manifest = Manifest.from_json((current / _MANIFEST).read_text())
+            manifest = Manifest.from_json((current / MANIFEST_KEY).read_text())
         except (OSError, ValueError):
             return None
         intact = {key: file for key, file in manifest.files.items() if _size(current / key) == file.size_bytes}
-        return Manifest(manifest.snapshot_sequence, intact, manifest.tables)
+        return replace(manifest, files=intact)
 
     def put_file(self, key: str, source: Path) -> None:
         target = self._version() / key
@@ -173,7 +235,7 @@ class LocalFolder:
         # Not file by file while they come: a thousand times the disk would be waited for, with the processors idle.
         while self._unsynced:
             _sync_file(self._unsynced.pop())
-        file = unfinished / _MANIFEST
+        file = unfinished / MANIFEST_KEY
         file.unlink(missing_ok=True)
         file.write_text(manifest.to_json())
         _sync_file(file)
@@ -192,6 +254,18 @@ class LocalFolder:
         numbers = [number for number in self._version_numbers() if current is None or number != int(current.name)]
         for number in numbers[self._versions_kept - 1 :]:
             shutil.rmtree(self._folder / "versions" / str(number), ignore_errors=True)
+
+    def remove_everything(self) -> None:
+        for name in ("current", "versions", f"{_UNFINISHED}current"):
+            path = self._folder / name
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
+
+    def close(self) -> None:
+        self._unsynced.clear()
+        self._unfinished = None
 
     def _current(self) -> Path | None:
         link = self._folder / "current"
@@ -248,6 +322,9 @@ def update_mirror(
     log: Callable[[str], None],
     memory_limit: str = "200MB",
     keeps_undeclared: bool = True,
+    home_id: str = "",
+    last_revision: str = "",
+    takes_over: bool = False,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -255,17 +332,50 @@ def update_mirror(
         memory_limit: Memory that DuckDB may use before it spills to disk; by default it would keep all that it read.
         keeps_undeclared: Tables that no schema declares in this process keep their files: another process may know
             them, and writes them anew when they are gone.
+        home_id: Which lakehouse this is; empty where the mirror is a part of the home, and can be no other's.
+        last_revision: Of the manifest that this home wrote last. Where it is another one, a copy of this home on
+            another machine may have written it, and changes have the same numbers in both: every file is compared.
+        takes_over: Whether another lakehouse's mirror is written over.
 
     Returns:
         None when the mirror is up to date already.
 
     Raises:
+        MirrorRefused: The mirror is another lakehouse's.
         Exception: Whatever went wrong; the mirror shows its last version, and the next update repairs it.
     """
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over)
+    finally:
+        target.close()
+
+
+def _update(
+    paths: HomePaths,
+    target: MirrorTarget,
+    log: Callable[[str], None],
+    memory_limit: str,
+    keeps_undeclared: bool,
+    home_id: str,
+    last_revision: str,
+    takes_over: bool,
+) -> MirrorReport | None:
     manifest = target.read_manifest()
     sequence = published_sequence(paths)
+    if manifest is not None and home_id and manifest.home_id != home_id:
+        if not takes_over:
+            raise MirrorRefused(
+                "another lakehouse has written it, or this one before it lost its warehouse. Nothing was changed "
+                "there. Name another place with SPOTIFY_ASSETS_MIRROR, or restore the lakehouse from it; to write "
+                "over it, set SPOTIFY_ASSETS_MIRROR_TAKE_OVER=true for one run"
+            )
+        log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
+        manifest = Manifest(0, manifest.files, {})
+    elif manifest is not None and home_id and manifest.revision != last_revision:
+        log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
+        manifest = Manifest(0, manifest.files, {})
     if manifest is not None and manifest.snapshot_sequence > sequence:
         log("The mirror was made from another warehouse: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
@@ -281,7 +391,8 @@ def update_mirror(
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            return _write(connection, target, old, described, parts, obsolete, sequence, Path(scratch))
+            new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "")
+            return _write(connection, target, old, new, parts, obsolete, Path(scratch))
     finally:
         connection.close()
 
@@ -317,11 +428,13 @@ def _compare(
         candidates = [_Part(table, month, number) for month, number in sorted(known.items())]
         keys = {part.key for part in candidates}
         obsolete |= {file.key for file in old.files.values() if file.table == name and file.key not in keys}
-        parts += [
-            part
-            for part in candidates
-            if not is_same_shape or part.change_sequence > old.snapshot_sequence or part.key not in old.files
-        ]
+        changed = [part for part in candidates if not is_same_shape or part.change_sequence > old.snapshot_sequence]
+        missing = [part for part in candidates if part not in changed and part.key not in old.files]
+        if missing and is_monthly:
+            # A month that lost its last row has no file; for ever to look for one would be a new version each time.
+            stored = _stored_months(connection, table, _in_months(table, missing))
+            missing = [part for part in missing if part.month in stored]
+        parts += sorted(changed + missing, key=lambda part: part.month)
     return described, parts, obsolete
 
 
@@ -329,37 +442,59 @@ def _write(
     connection: duckdb.DuckDBPyConnection,
     target: MirrorTarget,
     old: Manifest,
-    described: dict[str, dict[str, Any]],
+    new: Manifest,
     parts: list[_Part],
     obsolete: set[str],
-    sequence: int,
     scratch: Path,
 ) -> MirrorReport:
+    """Write `new`, which has no files yet."""
     files = {key: file for key, file in old.files.items() if key not in obsolete}
     removed = set(obsolete)
-    written = 0
+    written: set[str] = set()
     file = scratch / "part.parquet"
-    for part, made in _made(connection, parts):
+    for number, (part, made) in enumerate(_made(connection, parts)):
+        progress.report("Mirroring", number, len(parts))
         if made is None:
             if files.pop(part.key, None):
                 removed.add(part.key)
             continue
         before = files.get(part.key)
         files[part.key] = made.file
-        if before is None or before.sha256 != made.file.sha256:
-            file.write_bytes(made.content)
-            target.put_file(part.key, file)
-            written += 1
+        if before is not None and before.sha256 == made.file.sha256:
+            files[part.key] = replace(made.file, etag=before.etag, version_id=before.version_id)
+            continue
+        file.write_bytes(made.content)
+        target.put_file(part.key, file)
+        written.add(part.key)
     if removed:
         target.drop_keys(sorted(removed))
-    target.commit_manifest(Manifest(sequence, files, described))
+    target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()
+    return _report(replace(new, files=files), written, {key: old.files[key] for key in removed})
+
+
+def _report(manifest: Manifest, written: set[str], removed: dict[str, MirrorFile]) -> MirrorReport:
+    files = manifest.files
+    tables: dict[str, TableReport] = {}
+    for key, file in files.items():
+        table = tables.setdefault(file.table, TableReport())
+        table.files += 1
+        table.rows += file.rows
+        table.size_bytes += file.size_bytes
+        table.written += key in written
+        table.written_bytes += file.size_bytes if key in written else 0
+        table.unchanged += key not in written
+    for file in removed.values():
+        tables.setdefault(file.table, TableReport()).removed += 1
     return MirrorReport(
         files=len(files),
         size_bytes=sum(file.size_bytes for file in files.values()),
-        written=written,
-        unchanged=len(files) - written,
+        written=len(written),
+        unchanged=len(files) - len(written),
         removed=len(removed),
+        snapshot_sequence=manifest.snapshot_sequence,
+        tables=dict(sorted(tables.items())),
+        revision=manifest.revision,
     )
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import duckdb
 
-from spotify_assets.lakehouse import compaction, mirror, publishing
+from spotify_assets.lakehouse import compaction, mirroring, publishing
 from spotify_assets.lakehouse.definition import literal, quoted, sql_name
 from spotify_assets.lakehouse.errors import WriteFailed
 from spotify_assets.lakehouse.transaction import Transaction, next_sequence
@@ -179,13 +179,28 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
     paths = warehouse.paths
     publishing.publish_if_changed(warehouse, published_at=published_at, log=log)
     publishing.remove_other_snapshots(paths)
-    target = mirror.LocalFolder(paths.mirror_folder, versions_kept=1)
-    mirror.update_mirror(paths, target, log=log, keeps_undeclared=False)
+    mirroring.bring_up_to_date(
+        paths,
+        warehouse.mirror,
+        1,
+        log=log,
+        now=lambda: published_at,
+        memory_limit=warehouse.memory_limit,
+        is_thorough=True,
+    )
 
 
-def remove_everything(warehouse: Warehouse) -> None:
-    """Remove warehouse, snapshots, published file and mirror; the caller holds the run lock."""
+def remove_everything(warehouse: Warehouse, log: Log) -> None:
+    """Remove warehouse, snapshots, published file and mirror; the caller holds the run lock.
+
+    Raises:
+        MirrorError: The mirror is in a bucket and could not be removed; nothing else was.
+    """
     paths = warehouse.paths
+    if warehouse.mirror.address:
+        target = mirroring.mirror_target(paths, warehouse.mirror, 1, log=log, is_thorough=True)
+        target.remove_everything()
+        paths.mirror_owner_file.unlink(missing_ok=True)
     with warehouse.exclusively():
         warehouse.close()
         paths.published_file.unlink(missing_ok=True)

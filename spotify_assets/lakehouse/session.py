@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spotify_assets import progress
-from spotify_assets.lakehouse import mirror, publishing
+from spotify_assets.lakehouse import mirror, mirroring, publishing
 from spotify_assets.lakehouse.errors import LockTimeout
 from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
@@ -23,6 +23,8 @@ from spotify_assets.settings import HomePaths
 from spotify_assets.state import State
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
     from spotify_assets.lakehouse.warehouse import Warehouse
 
 Log = Callable[[str], None]
@@ -54,6 +56,7 @@ class RunSession:
         self._clock = clock
         self._can_wait = can_wait
         self._logs: list[Log] = []
+        self._instances: list[DagsterInstance] = []
         self._depth = 0
         self._has_begun = False
         self._has_changed = False
@@ -106,22 +109,31 @@ class RunSession:
                 self._lock.release()
 
     def _mirror(self) -> mirror.MirrorReport | None:
-        paths = self._warehouse.paths
-        if publishing.published_sequence(paths) == 0:
-            return None
-        try:
-            return mirror.update_mirror(
-                paths,
-                mirror.LocalFolder(paths.mirror_folder, self._warehouse.mirror_versions_kept),
-                log=self.log,
-                memory_limit=self._warehouse.memory_limit,
-            )
-        except Exception as error:
-            self.log(
-                f"The mirror in {paths.mirror_folder} is not up to date: {error}. The lakehouse itself is; the next "
-                "run repairs the mirror."
-            )
-            return None
+        warehouse = self._warehouse
+        report, state, is_other_standing = mirroring.bring_up_to_date(
+            warehouse.paths,
+            warehouse.mirror,
+            warehouse.mirror_versions_kept,
+            log=self.log,
+            now=self._clock,
+            memory_limit=warehouse.memory_limit,
+        )
+        if state is not None and self._instances and (report is not None or is_other_standing):
+            from spotify_assets.lakehouse.mirror_events import report_update
+
+            try:
+                report_update(
+                    self._instances[-1],
+                    warehouse.paths,
+                    warehouse.mirror,
+                    report,
+                    state,
+                    is_other_standing=is_other_standing,
+                )
+            except Exception as error:
+                # The history is not worth a run that has done everything it was there for.
+                self.log(f"Dagster's history does not show how the mirror stands: {error}")
+        return report
 
 
 def _now() -> datetime:
@@ -136,6 +148,7 @@ def run_session(
     log: Log | None = None,
     clock: Callable[[], datetime] = _now,
     can_wait: Collection[str] = (),
+    instance: DagsterInstance | None = None,
 ) -> Iterator[RunSession]:
     """A session on a home; joins the one that this process has open already.
 
@@ -149,6 +162,7 @@ def run_session(
         clock: Gives the instant of the publication.
         can_wait: Tables (`schema.table`) whose changes alone need not be published at the end of this session, see
             `publishing.publish_if_changed`; the outermost session decides.
+        instance: Told what the mirror wrote, and how it stands.
 
     Raises:
         PublicationFailed: The body went well, publishing did not; what was written is kept.
@@ -159,6 +173,8 @@ def run_session(
         session._depth += 1
         if log:
             session._logs.append(log)
+        if instance:
+            session._instances.append(instance)
     body_failed = True
     try:
         yield session
@@ -176,6 +192,8 @@ def run_session(
         finally:
             if log:
                 session._logs.remove(log)
+            if instance:
+                session._instances.remove(instance)
 
 
 def current_session(home: Path) -> RunSession | None:

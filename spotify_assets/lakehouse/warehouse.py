@@ -28,6 +28,7 @@ from spotify_assets.lakehouse import session as sessions
 from spotify_assets.lakehouse.definition import Catalog, StoredTables, set_up, sql_name
 from spotify_assets.lakehouse.errors import LakehouseError, LockTimeout, NoSession, WriteFailed
 from spotify_assets.lakehouse.locks import FileLock
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.lakehouse.transaction import Transaction, read_table
 from spotify_assets.schemas import Table
 from spotify_assets.schemas.meta import Changes
@@ -71,7 +72,8 @@ class Warehouse(DuckDBResource):
     memory_limit: str = Field(default="200MB", description="Memory that DuckDB may use before it spills to disk.")
     lock_timeout_seconds: float = Field(default=600.0, description="How long to wait for other users of the home.")
     snapshots_kept: int = Field(default=3, description="Published snapshots kept, at least 3.")
-    mirror_versions_kept: int = Field(default=3, description="Versions of the local mirror kept.")
+    mirror: MirrorConfiguration = Field(default=MirrorConfiguration(), description="Where the mirror is kept.")
+    mirror_versions_kept: int = Field(default=3, description="Versions of the mirror kept.")
     compaction_free_bytes: int = Field(
         default=32_000_000, description="Free bytes in the file, more than half of it, that are worth writing it anew."
     )
@@ -97,6 +99,7 @@ class Warehouse(DuckDBResource):
             memory_limit=settings.warehouse_memory_limit,
             lock_timeout_seconds=settings.lock_timeout_seconds,
             snapshots_kept=settings.snapshots_kept,
+            mirror=MirrorConfiguration.from_settings(settings),
             mirror_versions_kept=settings.mirror_versions_kept,
             days_table=days_table,
             code_versions=code_versions or {},
@@ -119,7 +122,7 @@ class Warehouse(DuckDBResource):
             if context.run_id:
                 purpose = f"run {context.run_id[:8]} of {context.run.job_name}" if context.run else "a run"
                 stack.enter_context(sessions.living_run(self.paths, context.run_id, purpose))
-            stack.enter_context(sessions.run_session(self, purpose=purpose, log=log))
+            stack.enter_context(sessions.run_session(self, purpose=purpose, log=log, instance=context.instance))
             yield self
 
     def begin(self) -> None:

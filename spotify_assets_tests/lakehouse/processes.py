@@ -13,7 +13,9 @@ from typing import Any
 import duckdb
 
 from spotify_assets.lakehouse import FileLock, LakehouseError, connect, run_session
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets_tests.lakehouse.example import (
+    Gauges,
     RawReadings,
     Readings,
     days_between,
@@ -28,6 +30,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
         "spotify_assets.commands",
+        "spotify_assets.lakehouse.bucket_mirror",
         "rich.progress",
         "typer",
         "spotify_assets_tests.lakehouse.example",
@@ -93,6 +96,25 @@ def run_again_and_again(home: Path, working: Any) -> None:
                 stored = transaction.read(RawReadings, ["row_id"]).height
                 transaction.append(RawReadings, raw_readings(stored, 50))
             working.set()
+
+
+def mirror_again_and_again(home: Path, fields: dict[str, Any], environment: dict[str, str], working: Any) -> None:
+    """Sessions without end, mirrored to a bucket: each replaces two tables by rows of one level."""
+    from datetime import date
+
+    import polars as pl
+
+    os.environ.update(environment)
+    warehouse = warehouse_in(home, mirror=MirrorConfiguration(**fields))
+    days = days_between(date(2024, 1, 1), date(2024, 2, 29))
+    stored = warehouse.read(Readings, ["level"])["level"].min()
+    for level in range((stored or 0) + 1, 100_000):
+        with run_session(warehouse, purpose="a test") as session:
+            session.begin()
+            with warehouse.transaction() as transaction:
+                transaction.replace_days(Readings, readings(days, level), (days[0], days[-1]))
+                transaction.replace(Gauges, pl.DataFrame({"gauge": ["a"], "place": [str(level)]}))
+        working.set()
 
 
 def hold_published(home: Path, held: Any, release: Any, answers: Any) -> None:

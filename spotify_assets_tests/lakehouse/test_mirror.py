@@ -129,6 +129,7 @@ def test_a_month_without_rows_leaves_the_mirror_and_old_versions_keep_it(tmp_pat
     assert report is not None and (report.written, report.removed, report.files) == (0, 1, 3)
     assert not (current(warehouse) / "example/readings/month=2024-03").exists()
     assert (before / "example/readings/month=2024-03/part-0.parquet").exists()
+    assert update(warehouse) is None
 
 
 def test_old_versions_are_removed(tmp_path: Path) -> None:
