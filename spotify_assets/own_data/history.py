@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,6 +32,12 @@ _LIBRARY_TABLES = {"library": raw.LibraryItems, "playlists": raw.LibraryPlaylist
 _TOLD = "memory.main.told"
 """Not in the attached file, which is read-only, and not a temporary table, which only one cursor would see."""
 
+_STANDARD_NAMES = {
+    "extended": "Streaming_History_Audio.json",
+    "basic": "StreamingHistory.json",
+    "library": "YourLibrary.json",
+    "playlists": "Playlist.json",
+}
 _MIXED_KEYS = ("endTime", "artistName", "trackName", "msPlayed")
 """All that account data told before it had files for podcasts."""
 
@@ -77,11 +84,8 @@ def write_history(snapshot: Snapshot, folder: Path, listener: str | None) -> lis
     numbers: dict[str, int] = {}
     for export in _exports(snapshot, listener):
         numbers[export.listener] = number = numbers.get(export.listener, 0) + 1
-        place = folder / export.listener / f"{number:04}"
-        written += [
-            Written(f"{export.listener}/{number:04}/{name}", rows)
-            for name, rows in _write_export(snapshot, export, place, number)
-        ]
+        for path, rows in _write_export(snapshot, export, folder / export.listener, f"{number:04}"):
+            written.append(Written(path.relative_to(folder).as_posix(), rows))
     return written
 
 
@@ -89,7 +93,7 @@ def _exports(snapshot: Snapshot, listener: str | None) -> Iterator[_Export]:
     ledger = snapshot.all(
         "SELECT listener, import_id, export_name, file_id, file_name, kind, generation, first_ts AT TIME ZONE 'UTC', "
         "last_ts AT TIME ZONE 'UTC', snapshot_at AT TIME ZONE 'UTC' FROM raw.imports "
-        f"WHERE {of_listener(listener)} ORDER BY listener, import_id, export_name, file_name, file_id"
+        f"WHERE {of_listener(listener)} ORDER BY listener, import_id, export_name, file_id"
     )
     exports: dict[tuple[str, int, str], _Export] = {}
     seen: set[int] = set()
@@ -105,30 +109,65 @@ def _exports(snapshot: Snapshot, listener: str | None) -> Iterator[_Export]:
             yield export
 
 
-def _write_export(snapshot: Snapshot, export: _Export, place: Path, number: int) -> Iterator[tuple[str, int]]:
-    # Whatever the archive was called: its member decides what it is read as, and a name may only be had once.
-    names: set[str] = set()
+def _write_export(snapshot: Snapshot, export: _Export, folder: Path, number: str) -> Iterator[tuple[Path, int]]:
+    progress.report(f"Writing the export {export.listener}/{number}")
     _find_told_rows(snapshot, export)
-    for file in export.new:
-        name = _free_name(file, names)
-        progress.report(f"Writing the export {export.listener}/{place.name}")
-        if file.is_history:
-            rows = _write_rows(snapshot, file, place / name, number, _rows_of(file))
-        else:
-            rows = _write_library(snapshot, file, place / name)
-        if rows:
-            names.add(name)
-            yield name, rows
+    parts = _parts(snapshot, export.new)
+    for position, files in enumerate(parts, 1):
+        place = _part_folder(folder, number, position)
+        names: set[str] = set()
+        for file in files:
+            path = place / _free_name(file, names)
+            write = _write_library if not file.is_history else _write_rows_of
+            if rows := write(snapshot, file, path):
+                names.add(path.name)
+                yield path, rows
     for kind in ("extended", "basic"):
         of_kind = [file for file in export.files if file.kind == kind and file.first_ts]
-        written = [file for file in of_kind if file in export.new]
-        if of_kind and _span(of_kind) != _span(written):
-            # Files that an earlier export had already are not written again; what the export vouches for is.
-            first, last = _span(of_kind)
-            file = of_kind[0]
-            name = _free_name(file, names)
-            names.add(name)
-            yield name, _write_rows(snapshot, file, place / name, number, _rows_at(of_kind, first, last))
+        if of_kind and _span(of_kind) != _span(file for file in of_kind if file in export.new):
+            # Files that an earlier export had already are not written again; what this one vouches for is.
+            parts.append([])
+            path = _part_folder(folder, number, len(parts)) / _STANDARD_NAMES[kind]
+            yield path, _write_rows(snapshot, of_kind[0], path, _rows_at(of_kind, *_span(of_kind)))
+
+
+def _part_folder(folder: Path, number: str, position: int) -> Path:
+    """Every part of an export bears its name, so that all of them vouch for one stretch of time."""
+    return folder / number if position == 1 else folder / f"{number}-{position:02}" / number
+
+
+def _parts(snapshot: Snapshot, files: Collection[_File]) -> list[list[_File]]:
+    """Files as they may stand in one folder.
+
+    Every zip of Spotify's is called my_spotify_data.zip, and the ledger knows no more of it: what was imported at once
+    under one name may be several exports. Put together, a row of one would repeat its other telling in another. So
+    files that tell a play twice, in one row or in two of one number, are set apart.
+    """
+    apart: set[frozenset[int]] = set()
+    for (ids,) in snapshot.all(
+        f"""
+        WITH rows AS (
+            SELECT told.file_id, row_id, kind, ts, ms_played, occurrence, uri_hash, title_hash
+            FROM {_TOLD} AS told JOIN {_HISTORY} AS history USING (row_id)),
+        twice AS (
+            SELECT list(DISTINCT file_id) AS ids FROM rows GROUP BY row_id HAVING count(*) > 1
+            UNION ALL
+            SELECT list(DISTINCT file_id) FROM rows WHERE uri_hash IS NOT NULL
+            GROUP BY kind, ts, ms_played, occurrence, uri_hash HAVING count(*) > 1
+            UNION ALL
+            SELECT list(DISTINCT file_id) FROM rows WHERE title_hash IS NOT NULL
+            GROUP BY kind, ts, ms_played, occurrence, title_hash HAVING count(*) > 1 AND bool_or(uri_hash IS NULL))
+        SELECT DISTINCT list_sort(ids) FROM twice WHERE len(ids) > 1"""
+    ):
+        apart.update(frozenset(pair) for pair in combinations(ids, 2))
+    parts: list[list[_File]] = [[]]
+    for file in files:
+        free = (part for part in parts if not any(frozenset((file.file_id, other.file_id)) in apart for other in part))
+        part = next(free, None)
+        if part is None:
+            parts.append(part := [])
+        part.append(file)
+    return parts
 
 
 def _span(files: Iterable[_File]) -> tuple[datetime | None, datetime | None]:
@@ -136,43 +175,26 @@ def _span(files: Iterable[_File]) -> tuple[datetime | None, datetime | None]:
     return min((file.first_ts for file in told), default=None), max((file.last_ts for file in told), default=None)
 
 
-def _free_name(file: _File, taken: set[str]) -> str:
+def _free_name(file: _File, taken: Collection[str]) -> str:
+    """The name that the file had, where it tells what the file is and no other has it."""
     name = PurePosixPath(file.name.replace("\\", "/")).name
-    standard = {
-        "extended": "Streaming_History_Audio.json",
-        "basic": "StreamingHistory.json",
-        "library": "YourLibrary.json",
-        "playlists": "Playlist.json",
-    }[file.kind]
-    if not name.lower().endswith(".json") or (file.is_history and not is_history_name(name)) or not file.is_history:
-        name = standard
-    if name in taken:
-        name = f"{name.removesuffix('.json')}_{file.file_id}.json"
+    if not (file.is_history and is_history_name(name) and name.endswith(".json")):
+        name = _STANDARD_NAMES[file.kind]
     while name in taken:
-        name = f"{name.removesuffix('.json')}_again.json"
+        name = f"{name.removesuffix('.json')}_{file.file_id}.json"
     return name
 
 
 def _find_told_rows(snapshot: Snapshot, export: _Export) -> None:
-    """Make the table `_TOLD` (row_id, file_id, row_number) of an export's rows of history, each once.
-
-    Once, because a row that two files of an export told alike counted once: the second one was known by the first.
-    """
-    ids = ", ".join(str(file.file_id) for file in export.files) or "NULL"
+    """Make the table `_TOLD` (row_id, file_id, row_number) of the rows of history that an export's files told."""
+    ids = ", ".join(str(file.file_id) for file in export.files)
     snapshot.connection.execute(
         f"""
         CREATE OR REPLACE TABLE {_TOLD} AS
-        SELECT row_id, min(file_id) AS file_id, arg_min(row_number, file_id) AS row_number
-        FROM (
-            SELECT file_id, row_id + place AS row_id, row_number + place AS row_number
-            FROM (SELECT *, unnest(range(coalesce(rows, 1))) AS place FROM lakehouse.raw.told_rows
-                  WHERE source_table = {literal(_HISTORY)} AND file_id IN ({ids})))
-        GROUP BY row_id"""
+        SELECT file_id, row_id + place AS row_id, row_number + place AS row_number
+        FROM (SELECT *, unnest(range(coalesce(rows, 1))) AS place FROM lakehouse.raw.told_rows
+              WHERE source_table = {literal(_HISTORY)} AND file_id IN ({ids}))"""
     ).fetchall()
-
-
-def _rows_of(file: _File) -> str:
-    return f"SELECT row_id, row_number FROM {_TOLD} WHERE file_id = {file.file_id}"
 
 
 def _rows_at(files: Iterable[_File], *instants: datetime | None) -> str:
@@ -185,7 +207,11 @@ def _rows_at(files: Iterable[_File], *instants: datetime | None) -> str:
     )
 
 
-def _write_rows(snapshot: Snapshot, file: _File, path: Path, number: int, wanted: str) -> int:
+def _write_rows_of(snapshot: Snapshot, file: _File, path: Path) -> int:
+    return _write_rows(snapshot, file, path, f"SELECT row_id, row_number FROM {_TOLD} WHERE file_id = {file.file_id}")
+
+
+def _write_rows(snapshot: Snapshot, file: _File, path: Path, wanted: str) -> int:
     """Write rows of history as one file of Spotify's; returns how many, no file where there are none."""
     text = f"to_json({struct(_fields(file))})::VARCHAR"
     query = f"""
@@ -203,7 +229,7 @@ def _write_rows(snapshot: Snapshot, file: _File, path: Path, number: int, wanted
             progress.report(f"Writing {_HISTORY}", rows_written)
         # Two exports may tell the very same rows: files of equal bytes would come in as one, and the later export
         # would vouch for nothing.
-        opened.write("\n]\n" + "\n" * number)
+        opened.write("\n]\n" + "\n" * int(path.parent.name))
     if not rows_written:
         path.unlink()
     return rows_written

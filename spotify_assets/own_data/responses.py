@@ -4,8 +4,8 @@ Responses are kept as they came for some months only (`SPOTIFY_ASSETS_API_RESPON
 ever. So what is kept is written as it is, and the rest is told anew from the rows:
 
 - Every look at the last plays is a response again: with the plays that it told first in full, and of those that an
-  earlier one had told no more than by what they are recognised. Half of a year's looks tell nothing else, and would
-  take a gigabyte in full. Entries that were no plays (podcasts) stand as null, so that a full page stays full.
+  earlier one had told no more than by what they are recognised: in full a year's looks would take a gigabyte. Where
+  there were more entries than plays, one is told again, so that a full page stays full.
 - Every telling of a track, album or artist is a response of its own endpoint, at its first and its last instant.
 - So are Spotify's rankings, audio features and what Spotify did not know.
 """
@@ -156,7 +156,7 @@ def _polls_of(snapshot: Snapshot, whose: str) -> Iterator[str]:
             yield _unknown_poll(whose, at, in_full)
             at, in_full = next(told, (None, {}))
         if poll.outcome != "told":
-            status = poll.status if poll.status not in (None, 200) else _STATUS_OF.get(poll.outcome, 503)
+            status = poll.status if poll.status not in (None, 200, 204) else _STATUS_OF.get(poll.outcome, 503)
             body = None
         else:
             status = poll.status or 200
@@ -203,7 +203,8 @@ def _items(poll: _Poll, plays: _Plays, in_full: dict[datetime, list[str]]) -> li
         # An instant that could not be read: without it the oldest one would count as known.
         placed.append('{"played_at": null, "track": null}')
     missing = poll.items - len(entries) - len(placed)
-    filler = f'{{"played_at": "{_text(poll.newest)}", "track": null}}' if poll.newest else '{"track": null}'
+    # Spotify tells a play twice at times; what else there was cannot be known any more.
+    filler = next((plays.brief[number] for number in plays.known_at(poll)), '{"track": null}')
     if missing < 0:
         entries = _without_briefest(entries, -missing, plays)
     return [*(item for _, item in entries), *placed, *[filler] * max(missing, 0)]
@@ -323,10 +324,12 @@ def _with_images(track: str, images: dict[tuple[str, int], str]) -> str:
 
 def _missing(snapshot: Snapshot, listener: str | None) -> Iterator[str]:
     if listener is None and snapshot.has(raw_api.MissingObjects):
-        query = f"SELECT kind, object_id, {instant('fetched_at')} FROM raw.missing_objects ORDER BY ALL"
-        for kind, object_id, fetched_at in snapshot.all(query):
+        query = f"SELECT kind, object_id, {instant('fetched_at')}, status FROM raw.missing_objects ORDER BY ALL"
+        for kind, object_id, fetched_at, status in snapshot.all(query):
             if kind in _OBJECTS:
-                yield _line("", _OBJECTS[kind][1], to_json({"id": object_id}), fetched_at, 404, None)
+                yield _line(
+                    "", _OBJECTS[kind][1], to_json({"id": object_id}), fetched_at, 400 if status == 400 else 404, None
+                )
 
 
 def _features(snapshot: Snapshot, listener: str | None) -> Iterator[str]:
