@@ -63,7 +63,7 @@ def check_documents(snapshot: Snapshot) -> None:
 
 
 def write_plays(snapshot: Snapshot, file: Path, listener: str | None) -> int:
-    """Write `PLAYS`, in the order of listener and end; returns how many there are."""
+    """Write `PLAYS`, month after month, in the order of listener and end; returns how many there are."""
     nested = {name for names in _NAMED.values() for name in names}
     fields = {"_id": "plays.listener || '/' || plays.play_id"}
     for name in snapshot.stored_columns(clean.Plays):
@@ -78,17 +78,20 @@ def write_plays(snapshot: Snapshot, file: Path, listener: str | None) -> int:
     for kind, names in _NAMED.items():
         known = " OR ".join(f"plays.{name} IS NOT NULL" for name in names)
         fields[kind] = f"CASE WHEN {known} THEN {struct(own[kind])} END"
-    query = f"""
+    queries = (
+        f"""
         WITH {_GENRES}
         SELECT to_json({struct(fields)})
-        FROM clean.plays AS plays
+        FROM (FROM clean.plays WHERE {slice}) AS plays
         LEFT JOIN clean.tracks AS tracks USING (track_key)
         LEFT JOIN clean.albums AS albums ON albums.album_key = plays.album_key
         LEFT JOIN clean.artists AS artists ON artists.artist_key = plays.artist_key
         LEFT JOIN genres ON genres.artist_key = plays.artist_key
         WHERE {of_listener(listener, "plays.listener")}
         ORDER BY plays.listener, plays.ended_at, plays.play_id"""
-    return write_lines(snapshot, query, file, what=PLAYS, total=snapshot.rows[clean.Plays.qualified_name()])
+        for slice in snapshot.slices(clean.Plays)
+    )
+    return write_lines(snapshot, queries, file, what=PLAYS, total=snapshot.rows[clean.Plays.qualified_name()])
 
 
 def write_artists(snapshot: Snapshot, file: Path, listener: str | None) -> int:
@@ -143,7 +146,7 @@ def write_artists(snapshot: Snapshot, file: Path, listener: str | None) -> int:
         GROUP BY artist_key
         ORDER BY artist_key"""
     total = snapshot.rows[clean.Artists.qualified_name()]
-    return write_lines(snapshot, query, file, what=ARTISTS, total=total)
+    return write_lines(snapshot, [query], file, what=ARTISTS, total=total)
 
 
 def _within(kind: str, column: str) -> str:

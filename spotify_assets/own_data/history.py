@@ -13,7 +13,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import combinations
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,7 +22,7 @@ from spotify_assets.exports.library import PLAYLIST_ITEM_KEYS, SECTIONS
 from spotify_assets.exports.normalising import BASIC_KEYS, EXTENDED_KEYS
 from spotify_assets.exports.recognition import is_history_name
 from spotify_assets.lakehouse.definition import literal, quoted
-from spotify_assets.own_data.snapshot import Snapshot
+from spotify_assets.own_data.snapshot import ROWS_SORTED_AT_ONCE, Snapshot
 from spotify_assets.own_data.tables import of_listener
 from spotify_assets.own_data.values import struct
 from spotify_assets.schemas import raw
@@ -128,7 +128,7 @@ def _write_export(snapshot: Snapshot, export: _Export, folder: Path, number: str
             # Files that an earlier export had already are not written again; what this one vouches for is.
             parts.append([])
             path = _part_folder(folder, number, len(parts)) / _STANDARD_NAMES[kind]
-            yield path, _write_rows(snapshot, of_kind[0], path, _rows_at(of_kind, *_span(of_kind)))
+            yield path, _write_rows(snapshot, of_kind[0], path, [_rows_at(of_kind, *_span(of_kind))])
 
 
 def _part_folder(folder: Path, number: str, position: int) -> Path:
@@ -143,31 +143,41 @@ def _parts(snapshot: Snapshot, files: Collection[_File]) -> list[list[_File]]:
     under one name may be several exports. Put together, a row of one would repeat its other telling in another. So
     files that tell a play twice, in one row or in two of one number, are set apart.
     """
-    apart: set[frozenset[int]] = set()
-    for (ids,) in snapshot.all(
-        f"""
-        WITH rows AS (
-            SELECT told.file_id, row_id, kind, ts, ms_played, occurrence, uri_hash, title_hash
-            FROM {_TOLD} AS told JOIN {_HISTORY} AS history USING (row_id)),
-        twice AS (
-            SELECT list(DISTINCT file_id) AS ids FROM rows GROUP BY row_id HAVING count(*) > 1
-            UNION ALL
-            SELECT list(DISTINCT file_id) FROM rows WHERE uri_hash IS NOT NULL
-            GROUP BY kind, ts, ms_played, occurrence, uri_hash HAVING count(*) > 1
-            UNION ALL
-            SELECT list(DISTINCT file_id) FROM rows WHERE title_hash IS NOT NULL
-            GROUP BY kind, ts, ms_played, occurrence, title_hash HAVING count(*) > 1 AND bool_or(uri_hash IS NULL))
-        SELECT DISTINCT list_sort(ids) FROM twice WHERE len(ids) > 1"""
-    ):
-        apart.update(frozenset(pair) for pair in combinations(ids, 2))
     parts: list[list[_File]] = [[]]
     for file in files:
-        free = (part for part in parts if not any(frozenset((file.file_id, other.file_id)) in apart for other in part))
+        free = (part for part in parts if not any(_tell_one_play(snapshot, file, other) for other in part))
         part = next(free, None)
         if part is None:
             parts.append(part := [])
         part.append(file)
     return parts
+
+
+def _tell_one_play(snapshot: Snapshot, file: _File, other: _File) -> bool:
+    """Whether two files tell one play, so that no export can hold both."""
+    if file.kind != other.kind or not all((file.first_ts, file.last_ts, other.first_ts, other.last_ts)):
+        return False
+    # Nearly all files of an export are of years of their own, and need not be read.
+    begin, end = max(file.first_ts, other.first_ts), min(file.last_ts, other.last_ts)
+    if begin > end:
+        return False
+    told = f"""
+        SELECT row_id, ts, ms_played, occurrence, uri_hash, title_hash
+        FROM {_TOLD} AS told JOIN {_HISTORY} AS history USING (row_id)
+        WHERE ts BETWEEN {_literal(begin)} AND {_literal(end)} AND told.file_id = """
+    ((is_one,),) = snapshot.all(
+        f"""
+        WITH these AS ({told}{file.file_id}), those AS ({told}{other.file_id})
+        SELECT EXISTS (FROM these JOIN those USING (row_id)) OR EXISTS (
+            FROM these JOIN those USING (ts, ms_played, occurrence)
+            WHERE these.uri_hash = those.uri_hash OR (
+                (these.uri_hash IS NULL OR those.uri_hash IS NULL) AND these.title_hash = those.title_hash))"""
+    )
+    return is_one
+
+
+def _literal(instant: datetime) -> str:
+    return f"TIMESTAMPTZ '{instant:%Y-%m-%d %H:%M:%S.%f}+00'"
 
 
 def _span(files: Iterable[_File]) -> tuple[datetime | None, datetime | None]:
@@ -200,7 +210,7 @@ def _find_told_rows(snapshot: Snapshot, export: _Export) -> None:
 def _rows_at(files: Iterable[_File], *instants: datetime | None) -> str:
     """One row of the files at each of some instants."""
     ids = ", ".join(str(file.file_id) for file in files)
-    at = ", ".join(f"TIMESTAMPTZ '{instant:%Y-%m-%d %H:%M:%S.%f}+00'" for instant in instants if instant)
+    at = ", ".join(_literal(instant) for instant in instants if instant)
     return (
         f"SELECT min(row_id) AS row_id, min(told.row_number) AS row_number FROM {_TOLD} AS told "
         f"JOIN {_HISTORY} AS history USING (row_id) WHERE told.file_id IN ({ids}) AND ts IN ({at}) GROUP BY ts"
@@ -208,21 +218,31 @@ def _rows_at(files: Iterable[_File], *instants: datetime | None) -> str:
 
 
 def _write_rows_of(snapshot: Snapshot, file: _File, path: Path) -> int:
-    return _write_rows(snapshot, file, path, f"SELECT row_id, row_number FROM {_TOLD} WHERE file_id = {file.file_id}")
+    of_file = f"FROM {_TOLD} WHERE file_id = {file.file_id}"
+    ((last,),) = snapshot.all(f"SELECT coalesce(max(row_number), 0) {of_file}")
+    parts = range(1, last + 1, ROWS_SORTED_AT_ONCE)
+    wanted = (
+        f"SELECT row_id, row_number {of_file} AND row_number BETWEEN {first} AND {first + ROWS_SORTED_AT_ONCE - 1}"
+        for first in parts
+    )
+    return _write_rows(snapshot, file, path, wanted)
 
 
-def _write_rows(snapshot: Snapshot, file: _File, path: Path, wanted: str) -> int:
+def _write_rows(snapshot: Snapshot, file: _File, path: Path, wanted: Iterable[str]) -> int:
     """Write rows of history as one file of Spotify's; returns how many, no file where there are none."""
     text = f"to_json({struct(_fields(file))})::VARCHAR"
-    query = f"""
+    queries = (
+        f"""
         SELECT CASE WHEN history.unknown_keys IS NULL OR history.unknown_keys = '{{}}' THEN {text}
                ELSE left({text}, -1) || ',' || history.unknown_keys[2:] END
-        FROM ({wanted}) AS wanted JOIN {_HISTORY} AS history USING (row_id)
+        FROM ({each}) AS wanted JOIN {_HISTORY} AS history USING (row_id)
         ORDER BY wanted.row_number, row_id"""
+        for each in wanted
+    )
     rows_written = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8", newline="") as opened:
-        for rows in snapshot.stream(query):
+        for rows in chain.from_iterable(map(snapshot.stream, queries)):
             opened.write(",\n" if rows_written else "[\n")
             opened.write(",\n".join(line for (line,) in rows))
             rows_written += len(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +21,7 @@ LISTENER = "listener"
 
 
 def write_table(snapshot: Snapshot, table: type[Table], file: Path, format: Format, listener: str | None) -> int:
-    """Write the rows of a table in the order of its key; returns how many.
+    """Write the rows of a table in the order of its mirror, large ones month after month; returns how many.
 
     CSV is RFC 4180 (https://www.rfc-editor.org/rfc/rfc4180): a line of names, CRLF, quotes doubled; UTF-8. NULL is an
     empty field, an empty text is "". JSON Lines are one object a line with all columns; NULL is null.
@@ -28,9 +30,8 @@ def write_table(snapshot: Snapshot, table: type[Table], file: Path, format: Form
         listener: Whose rows, where the table has a column for it; None for everybody's.
     """
     columns = snapshot.stored_columns(table)
-    rest = _source(table, columns, listener)
     if format == "parquet":
-        return _write_parquet(snapshot, table, columns, rest, file)
+        return _write_parquet(snapshot, table, columns, _source(table, columns, listener), file)
     if format == "csv":
         schema = table.polars_schema()
         fields = (csv_field(plain(table, name), is_text=schema[name] == pl.String) for name in columns)
@@ -39,13 +40,21 @@ def write_table(snapshot: Snapshot, table: type[Table], file: Path, format: Form
     else:
         line = f"to_json({struct({name: plain(table, name) for name in columns})})"
         head, end = "", "\n"
-    return write_lines(snapshot, f"SELECT {line} {rest}", file, what=table.qualified_name(), head=head, end=end)
+    queries = [f"SELECT {line} {_source(table, columns, listener, slice)}" for slice in snapshot.slices(table)]
+    return write_lines(snapshot, queries, file, what=table.qualified_name(), head=head, end=end)
 
 
 def write_lines(
-    snapshot: Snapshot, query: str, file: Path, *, what: str, head: str = "", end: str = "\n", total: int | None = None
+    snapshot: Snapshot,
+    queries: Iterable[str],
+    file: Path,
+    *,
+    what: str,
+    head: str = "",
+    end: str = "\n",
+    total: int | None = None,
 ) -> int:
-    """Write what a query of one text column answers, one line a row; returns how many rows there were.
+    """Write what queries of one text column answer, one line a row; returns how many rows there were.
 
     Args:
         what: What is written, for the progress bar; the name of a table tells how many rows to expect.
@@ -55,10 +64,10 @@ def write_lines(
     """
     expected = snapshot.rows.get(what, 0) if total is None else total
     rows_written = 0
-    # A text whose characters DuckDB could store is UTF-8; without `newline` line ends would be those of the machine.
+    # Without `newline` the ends of lines would be those of the machine.
     with file.open("x", encoding="utf-8", newline="") as opened:
         opened.write(head)
-        for rows in snapshot.stream(query):
+        for rows in chain.from_iterable(map(snapshot.stream, queries)):
             progress.report(f"Writing {what}", rows_written, max(expected, rows_written))
             opened.write(end.join(line for (line,) in rows) + end)
             rows_written += len(rows)
@@ -70,11 +79,11 @@ def of_listener(listener: str | None, column: str = LISTENER) -> str:
     return "true" if listener is None else f"{column} = {literal(listener)}"
 
 
-def _source(table: type[Table], columns: list[str], listener: str | None) -> str:
+def _source(table: type[Table], columns: list[str], listener: str | None, slice: str = "true") -> str:
     condition = of_listener(listener) if LISTENER in columns else "true"
     # The order of the mirror's files is not always that of a key: two listeners may share an instant and a play.
     order = [name for name in dict.fromkeys((*table.sort_columns(), *table.primary_key())) if name in columns]
-    return f"FROM {sql_name(table)} WHERE {condition} ORDER BY {', '.join(map(quoted, order))}"
+    return f"FROM {sql_name(table)} WHERE {condition} AND {slice} ORDER BY {', '.join(map(quoted, order))}"
 
 
 def _write_parquet(snapshot: Snapshot, table: type[Table], columns: list[str], rest: str, file: Path) -> int:
