@@ -38,12 +38,6 @@ _NAMED = {
 _OF_TRACK = ("duration_ms", "isrc", "explicit", "disc_number", "track_number", "popularity", "release_date")
 _OF_ALBUM = ("album_id", "album_type", "release_date", "released_on", "total_tracks", "label", "upc", "image_url")
 _OF_ARTIST = ("artist_id", "popularity", "followers", "image_url")
-_COUNTS = {
-    "plays": "sum(plays)::BIGINT",
-    "ms_played": "coalesce(sum(ms_played), 0)::BIGINT",
-    "first_played_at": instant("min(first_played_at)"),
-    "last_played_at": instant("max(last_played_at)"),
-}
 _GENRES = """
     genres AS (
         SELECT artist_key, list(DISTINCT genre ORDER BY genre) AS genres FROM clean.artist_genres GROUP BY ALL)"""
@@ -103,13 +97,13 @@ def write_artists(snapshot: Snapshot, file: Path, listener: str | None) -> int:
             name: f"any_value({told})"
             for name, told in _told(snapshot, clean.Tracks, "tracks", ("track_uri", "track_id", *_OF_TRACK)).items()
         },
-        **_COUNTS,
+        **_counts("heard"),
     }
     album = {
         "key": "album_key",
         "name": "any_value(albums.album_name)",
         **{name: f"any_value({told})" for name, told in _told(snapshot, clean.Albums, "albums", _OF_ALBUM).items()},
-        **_COUNTS,
+        **_counts("of_tracks"),
         "tracks": "list(track ORDER BY track_key)",
     }
     artist = {
@@ -117,13 +111,9 @@ def write_artists(snapshot: Snapshot, file: Path, listener: str | None) -> int:
         "name": "any_value(artists.artist_name)",
         **{name: f"any_value({told})" for name, told in _told(snapshot, clean.Artists, "artists", _OF_ARTIST).items()},
         "genres": "coalesce(any_value(genres.genres), []::VARCHAR[])",
-        **_COUNTS,
+        **_counts("of_albums"),
         "albums": "list(album ORDER BY album_key NULLS LAST)",
     }
-    sums = (
-        "sum(plays) AS plays, sum(ms_played) AS ms_played, min(first_played_at) AS first_played_at, "
-        "max(last_played_at) AS last_played_at"
-    )
     query = f"""
         WITH {_GENRES},
         heard AS (
@@ -132,11 +122,11 @@ def write_artists(snapshot: Snapshot, file: Path, listener: str | None) -> int:
             FROM clean.plays
             WHERE artist_key IS NOT NULL AND content_type = 'track' AND {of_listener(listener)} GROUP BY ALL),
         of_tracks AS (
-            SELECT heard.artist_key, heard.album_key, track_key, {struct(track)} AS track, {sums}
+            SELECT heard.artist_key, heard.album_key, track_key, {struct(track)} AS track, {_sums("heard")}
             FROM heard LEFT JOIN clean.tracks AS tracks USING (track_key)
             GROUP BY heard.artist_key, heard.album_key, track_key),
         of_albums AS (
-            SELECT of_tracks.artist_key, album_key, {struct(album)} AS album, {sums}
+            SELECT of_tracks.artist_key, album_key, {struct(album)} AS album, {_sums("of_tracks")}
             FROM of_tracks LEFT JOIN clean.albums AS albums USING (album_key)
             GROUP BY of_tracks.artist_key, album_key)
         SELECT to_json({struct(artist)})
@@ -147,6 +137,23 @@ def write_artists(snapshot: Snapshot, file: Path, listener: str | None) -> int:
         ORDER BY artist_key"""
     total = snapshot.rows[clean.Artists.qualified_name()]
     return write_lines(snapshot, [query], file, what=ARTISTS, total=total)
+
+
+def _sums(rows: str) -> str:
+    return (
+        f"sum({rows}.plays) AS plays, sum({rows}.ms_played) AS ms_played, "
+        f"min({rows}.first_played_at) AS first_played_at, max({rows}.last_played_at) AS last_played_at"
+    )
+
+
+def _counts(rows: str) -> dict[str, str]:
+    """`_sums` as fields of an object."""
+    return {
+        "plays": f"sum({rows}.plays)::BIGINT",
+        "ms_played": f"coalesce(sum({rows}.ms_played), 0)::BIGINT",
+        "first_played_at": instant(f"min({rows}.first_played_at)"),
+        "last_played_at": instant(f"max({rows}.last_played_at)"),
+    }
 
 
 def _within(kind: str, column: str) -> str:
