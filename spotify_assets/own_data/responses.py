@@ -42,6 +42,9 @@ _OBJECTS = {
     "artist": (raw_api.Artists, Endpoint.ARTIST),
 }
 
+_NAMING = (clean.Plays, clean.Tracks, clean.Albums, clean.Artists)
+"""Tables that say which objects a listener's plays name."""
+
 
 def write_responses(snapshot: Snapshot, file: Path, listener: str | None) -> int:
     """Write the responses of everybody, or of one listener, as compressed JSON Lines; returns how many.
@@ -277,7 +280,7 @@ def _named_by(listener: str | None, kind: str) -> str:
 
 def _objects(snapshot: Snapshot, kind: str, images: dict[tuple[str, int], str], listener: str | None) -> Iterator[str]:
     table, endpoint = _OBJECTS[kind]
-    if not snapshot.has(table, clean.Tracks, clean.Albums, clean.Artists):
+    if not snapshot.has(table) or (listener and not snapshot.has(*_NAMING)):
         return
     query = f"""
         SELECT {kind}_id, {instant("fetched_at")}, CASE WHEN told_at > fetched_at THEN {instant("told_at")} END, object,
@@ -333,7 +336,7 @@ def _missing(snapshot: Snapshot, listener: str | None) -> Iterator[str]:
 
 
 def _features(snapshot: Snapshot, listener: str | None) -> Iterator[str]:
-    if not snapshot.has(raw_api.AudioFeatures):
+    if not snapshot.has(raw_api.AudioFeatures) or (listener and not snapshot.has(*_NAMING)):
         return
     told = [name for name in snapshot.stored_columns(raw_api.AudioFeatures) if name not in ("source", "is_known")]
     fields = ", ".join(f"{literal('id' if name == 'track_id' else name)}: {name}" for name in told if "_at" not in name)

@@ -66,13 +66,13 @@ class Snapshot:
         stored = {name for (name,) in found}
         return [name for name in table.column_names() if name in stored]
 
-    def slices(self, table: type[Table]) -> list[str]:
+    def slices(self, table: type[Table], *, rows_at_once: int = ROWS_SORTED_AT_ONCE) -> list[str]:
         """Conditions for SQL that take a table apart into months, one after the other; small tables stay whole.
 
         Sorted at once, a million plays with all columns take 0.6 GB.
         """
         column, name = table.layout.month_column, table.qualified_name()
-        if column is None or self.rows.get(name, 0) <= ROWS_SORTED_AT_ONCE:
+        if column is None or self.rows.get(name, 0) <= rows_at_once:
             return ["true"]
         month = f"date_trunc('month', {quoted(column)})"
         # A TIMESTAMPTZ is cut in the zone of the session, which is UTC.
