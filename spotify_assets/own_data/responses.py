@@ -351,12 +351,13 @@ def _features(snapshot: Snapshot, listener: str | None) -> Iterator[str]:
 
 def _rankings(snapshot: Snapshot, listener: str | None) -> Iterator[str]:
     # Without type and URI an entry is a place in a ranking, and no telling of a track or an artist.
+    names = "'name': track_name, 'artists': [{'name': artist_name}]"
     entries = {
         Endpoint.TOP_ARTISTS: (raw_api.TopArtists, "{'id': artist_id, 'name': artist_name}"),
         Endpoint.TOP_TRACKS: (
             raw_api.TopTracks,
-            "{'id': track_id, 'uri': CASE WHEN track_id IS NULL THEN track_uri END, 'name': track_name, "
-            "'artists': [{'name': artist_name}]}",
+            f"CASE WHEN track_id IS NULL THEN to_json({{'uri': track_uri, {names}}}) "
+            f"ELSE to_json({{'id': track_id, {names}}}) END",
         ),
     }
     for endpoint, (table, entry) in entries.items():
