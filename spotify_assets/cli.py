@@ -136,6 +136,53 @@ def replay_command(
     raise typer.Exit(console.replay_exit_code(finished))
 
 
+def _complete_table(incomplete: str) -> list[str]:
+    """Names for the Tab key."""
+    from spotify_assets.own_data import exportable_names
+
+    return [name for name in exportable_names() if name.startswith(incomplete)]
+
+
+@app.command("export")
+def export_command(
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files; made if need be.", file_okay=False)],
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TABLE]...",
+            help="Tables such as clean.plays, schemas such as daily, or `spotify`: all that an empty home needs. "
+            "None: clean, daily and spotify.",
+            autocompletion=_complete_table,
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[Literal["csv", "parquet", "jsonl"], typer.Option(help="How tables are written.")] = "csv",
+    listener: Annotated[
+        str | None,
+        typer.Option(
+            "--listener", help="Only this listener's rows.", show_default=False, autocompletion=_complete_listener
+        ),
+    ] = None,
+    documents: Annotated[
+        bool,
+        typer.Option("--documents", help="One JSON document per play and per artist; alone if no table is named."),
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export in that folder.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Take your data elsewhere: tables as files, documents, or all that an empty lakehouse needs."""
+    from spotify_assets import console
+    from spotify_assets.own_data import ExportRequest, export_own_data
+    from spotify_assets.settings import Settings
+
+    settings = _settings(home)
+    whose = Settings(home=settings.home, listener=listener).listener if listener else None
+    request = ExportRequest(to, tuple(tables or ()), format, whose, documents, force)
+    with console.progress_bar():
+        report = export_own_data(settings, request)
+    console.show_exported(report)
+
+
 @app.command()
 def login(
     listener: ListenerOption = None,

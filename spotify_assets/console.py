@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import Finished
     from spotify_assets.demo_home import DemoFinished
+    from spotify_assets.own_data import ExportReport
     from spotify_assets.service import Service
     from spotify_assets.spotify.sign_in import SignedIn
     from spotify_assets.state import Published
@@ -131,6 +132,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
 
     from spotify_assets.instance import HomeNotWritable
     from spotify_assets.lakehouse import LakehouseError
+    from spotify_assets.own_data.errors import ExportFailed, ExportRefused
     from spotify_assets.service import ServiceUnavailable
     from spotify_assets.spotify.errors import SpotifyError, WrongUse
     from spotify_assets.state import StateError
@@ -141,10 +143,10 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
-    if isinstance(error, HouseholdError | WrongUse):
+    if isinstance(error, HouseholdError | WrongUse | ExportRefused):
         complain(str(error))
         return WRONG_USE
-    if isinstance(error, HomeNotWritable | LakehouseError | ServiceUnavailable):
+    if isinstance(error, HomeNotWritable | LakehouseError | ServiceUnavailable | ExportFailed):
         complain(str(error))
         return FAILED
     if log_folder is not None and _is_disk_full(error, log_folder.parent):
@@ -257,6 +259,28 @@ def show_import(settings: Settings, finished: Finished) -> None:
     if settings.paths.published_file.exists():
         _out.print(f"Lakehouse: {settings.paths.published_file}", soft_wrap=True)
     _show_mirror_trouble(settings)
+
+
+def show_exported(report: ExportReport) -> None:
+    """What an export wrote; exports in Spotify's format as one line for each listener."""
+    rows: dict[str, tuple[int, int, int]] = {}
+    for file in report.files:
+        parts = file.path.split("/")
+        name = "/".join(parts[:2]) + "/" if len(parts) > 2 else file.path
+        files, number, size_bytes = rows.get(name, (0, 0, 0))
+        rows[name] = (files + 1, number + file.rows, size_bytes + file.size_bytes)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("file")
+    for name in ("files", "rows", "MB"):
+        table.add_column(name, justify="right")
+    for name, (files, number, size_bytes) in rows.items():
+        table.add_row(Text(name), f"{files:,}", f"{number:,}", f"{size_bytes / 1e6:,.1f}")
+    _out.print(table)
+    when = f", published {report.published_at:%Y-%m-%d %H:%M} UTC" if report.published_at else ""
+    _out.print(f"Version {report.sequence} of the lakehouse{when}.")
+    if report.commands:
+        _out.print("README.txt says how an empty lakehouse takes it in.")
+    _out.print(f"Exported to {report.folder}", soft_wrap=True, markup=False)
 
 
 def show_replay(settings: Settings, finished: Finished) -> None:

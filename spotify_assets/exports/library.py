@@ -40,7 +40,7 @@ from spotify_assets.schemas.table import Table
 from spotify_assets.texts import to_json, whole_text
 
 _STORED_LATER = {"listener", "import_id", "row_id", "file_id", "occurrence"}
-_SECTIONS = {
+SECTIONS = {
     "tracks": "track",
     "albums": "album",
     "shows": "show",
@@ -50,7 +50,7 @@ _SECTIONS = {
     "bannedArtists": "banned_artist",
 }
 _ITEM_NAMES = {"track": ("track", "name"), "banned_track": ("track", "name"), "album": ("album", "name")}
-_PLAYLIST_ITEMS = {
+PLAYLIST_ITEM_KEYS = {
     "track": (("trackName", "name"), ("artistName", "artist"), ("trackUri", "uri")),
     "episode": (("episodeName", "name"), ("showName", "show"), ("episodeUri", "uri")),
     "audiobook": (
@@ -127,7 +127,7 @@ def _library_entries(content: dict[str, Any]) -> Iterator[tuple[Any, dict[str, A
     for section, entries in content.items():
         if not isinstance(entries, list) or smells_of_a_person(section):
             continue
-        item_type = _SECTIONS.get(section, whole_text(section))
+        item_type = SECTIONS.get(section, whole_text(section))
         for entry in entries:
             try:
                 yield entry, _library_entry(item_type, entry)
@@ -153,10 +153,10 @@ def _playlist_entry(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, dict):
         raise _BadEntry("The entry is not an object.")
     kind, told = next(
-        ((kind, told) for kind in _PLAYLIST_ITEMS if (told := _wrapped(entry.get(kind))) is not None),
+        ((kind, told) for kind in PLAYLIST_ITEM_KEYS if (told := _wrapped(entry.get(kind))) is not None),
         (_flat_kind(entry), entry),
     )
-    names, creators, uris = _PLAYLIST_ITEMS.get(kind, (("name",), ("artist",), ("uri",)))
+    names, creators, uris = PLAYLIST_ITEM_KEYS.get(kind, (("name",), ("artist",), ("uri",)))
     uri = _first_text(told, uris)
     is_local = kind == "localTrack" or (uri or "").startswith("spotify:local:")
     return {
