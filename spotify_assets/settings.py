@@ -7,6 +7,7 @@ the current one.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,6 +94,21 @@ class Settings(BaseSettings):
         description="Published snapshots kept, so that an open notebook keeps its file.",
     )
     mirror_versions_kept: int = Field(default=3, ge=1, le=100, description="Versions of the local mirror kept.")
+    mirror: str = Field(
+        default="",
+        description="Where the Parquet mirror goes: s3://bucket/prefix, or a folder; by default mirror/ in the home.",
+    )
+    mirror_endpoint_url: str = Field(
+        default="", description="Address of an S3 server that is not AWS's; Glue is asked there too."
+    )
+    mirror_region: str = Field(default="", description="AWS region; by default as AWS's own variables and files say.")
+    mirror_profile: str = Field(default="", description="Profile of ~/.aws; by default as AWS's own variables say.")
+    glue_database: str = Field(
+        default="spotify_assets", description="Glue database into which `spotify-assets glue sync` writes its tables."
+    )
+    glue_sync_nightly: bool = Field(
+        default=False, description="Whether the schedule also brings the Glue database up to date, each night at 04:00."
+    )
     run_history_days: int = Field(
         default=30,
         ge=1,
@@ -181,6 +197,14 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
+
+    @field_validator("glue_database")
+    @classmethod
+    def _usable_database(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,127}", name):
+            # What Athena takes without quotes.
+            raise ValueError(f"{name!r} is no name of a database: small letters, digits and _ only, no digit first")
+        return name
 
     @field_validator("accounts_url", "api_url", "reccobeats_url", "musicbrainz_url")
     @classmethod

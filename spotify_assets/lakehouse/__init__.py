@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
     from spotify_assets.lakehouse.errors import (
+        GlueSyncFailed,
         LakehouseError,
         LockTimeout,
         NoSession,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         WriteFailed,
         WriteRefused,
     )
+    from spotify_assets.lakehouse.glue import GlueReport, sync_glue
     from spotify_assets.lakehouse.io_manager import LakehouseIOManager
     from spotify_assets.lakehouse.leftovers import remove_leftovers
     from spotify_assets.lakehouse.locks import FileLock
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileLock",
+    "GlueReport",
+    "GlueSyncFailed",
     "LakehouseError",
     "LakehouseIOManager",
     "LocalFolder",
@@ -72,6 +76,7 @@ __all__ = [
     "remove_leftovers",
     "run_session",
     "scan_table",
+    "sync_glue",
     "update_mirror",
 ]
 
@@ -80,6 +85,7 @@ __all__ = [
 _NAMES_OF_MODULES = {
     "dagster_metadata": ("column_lineage", "column_schema"),
     "errors": (
+        "GlueSyncFailed",
         "LakehouseError",
         "LockTimeout",
         "NoSession",
@@ -89,6 +95,7 @@ _NAMES_OF_MODULES = {
         "WriteFailed",
         "WriteRefused",
     ),
+    "glue": ("GlueReport", "sync_glue"),
     "io_manager": ("LakehouseIOManager",),
     "leftovers": ("remove_leftovers",),
     "locks": ("FileLock",),

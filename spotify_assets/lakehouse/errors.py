@@ -33,3 +33,7 @@ class UnknownTable(LakehouseError):
 
 class NoSession(LakehouseError):
     """Something was to be written under the run lock, but no session is open for the home."""
+
+
+class GlueSyncFailed(LakehouseError):
+    """The Glue Data Catalog could not be brought up to date; the lakehouse and its mirror are untouched."""
