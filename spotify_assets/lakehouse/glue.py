@@ -48,7 +48,7 @@ class GlueChange:
 
     action: Action
     what: str
-    why: str = ""
+    why: str
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _database_steps(database: str, address: MirrorAddress, stored: dict[str, Any
     }
     if stored is None:
         call = ("create_database", {"DatabaseInput": wanted})
-        return [_Step(GlueChange("create", f"database {database}"), [call])]
+        return [_Step(GlueChange("create", f"database {database}", "there was none"), [call])]
     is_own = (stored.get("Parameters") or {}).get(OWNER) == APPLICATION
     changed = [name for name in ("Description", "LocationUri") if stored.get(name) != wanted[name]]
     # One that a person or a template made is described by them.
@@ -437,7 +437,7 @@ def _in_words(doing: str, address: MirrorAddress | None, *, kept: str = "Nothing
     except aws.ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         raise fail(_reason(code, error.operation_name, address)) from None
-    except (aws.HTTPClientError, aws.InvalidRegionError) as error:
+    except (aws.ConnectionError, aws.HTTPClientError, aws.InvalidRegionError) as error:
         raise fail(
             f"AWS cannot be reached ({type(error).__name__}); check the network, SPOTIFY_ASSETS_MIRROR_REGION and "
             "SPOTIFY_ASSETS_MIRROR_ENDPOINT_URL"
