@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from spotify_assets import aws
 from spotify_assets.lakehouse.errors import GlueSyncFailed
 from spotify_assets.lakehouse.glue_tables import (
     APPLICATION,
@@ -91,8 +92,8 @@ def sync_glue(settings: Settings, *, dry_run: bool = False, takes_over: bool = F
     """
     address = MirrorAddress.of(settings.mirror or "")
     with _in_words("reading the manifest of the mirror", address):
-        manifest = _read_manifest(_client(settings, "s3"), address)
-    client = _client(settings, "glue")
+        manifest = _read_manifest(aws.client(settings, "s3"), address)
+        client = aws.client(settings, "glue")
     return sync_tables(
         client,
         settings.glue_database,
@@ -377,88 +378,8 @@ def _apply(client: Any, steps: list[_Step], address: MirrorAddress) -> None:
                     )
 
 
-def _client(settings: Settings, service: str) -> Any:
-    """boto3's client, as the settings say; everything that they leave open AWS's own variables and files tell."""
-    import boto3
-    from botocore.config import Config
-
-    with _in_words("signing in to AWS", None):
-        session = boto3.Session(
-            profile_name=settings.mirror_profile or None, region_name=settings.mirror_region or None
-        )
-        return session.client(
-            service,
-            endpoint_url=settings.mirror_endpoint_url or None,
-            config=Config(
-                connect_timeout=10,
-                read_timeout=30,
-                retries={"mode": "standard", "max_attempts": 3},
-                s3={"addressing_style": "path"} if settings.mirror_endpoint_url else None,
-            ),
-        )
-
-
-_NOT_ALLOWED = ("AccessDenied", "AccessDeniedException", "Forbidden", "403", "UnauthorizedOperation")
-_NOT_ACCEPTED = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-)
-
-
-@contextmanager
-def _in_words(doing: str, address: MirrorAddress | None, *, kept: str = "Nothing was changed") -> Iterator[None]:
-    """Tell what AWS or boto3 raised as `GlueSyncFailed`.
-
-    Only the code and the operation are told: AWS's own texts quote key ids, and requests with their signatures.
-    """
-    import botocore.exceptions as aws
-
-    def fail(reason: str) -> GlueSyncFailed:
-        return GlueSyncFailed(f"Glue was not brought up to date: {reason} (while {doing}). {kept}.")
-
-    try:
-        yield
-    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError):
-        raise fail(
-            "no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-            "SPOTIFY_ASSETS_MIRROR_PROFILE to a profile of ~/.aws/config that is signed in"
-        ) from None
-    except aws.ProfileNotFound:
-        raise fail("SPOTIFY_ASSETS_MIRROR_PROFILE names a profile that ~/.aws does not have") from None
-    except aws.NoRegionError:
-        raise fail("AWS wants a region; set SPOTIFY_ASSETS_MIRROR_REGION (eu-central-1, for example)") from None
-    except aws.ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        raise fail(_reason(code, error.operation_name, address)) from None
-    except (aws.ConnectionError, aws.HTTPClientError, aws.InvalidRegionError) as error:
-        raise fail(
-            f"AWS cannot be reached ({type(error).__name__}); check the network, SPOTIFY_ASSETS_MIRROR_REGION and "
-            "SPOTIFY_ASSETS_MIRROR_ENDPOINT_URL"
-        ) from None
-    except aws.BotoCoreError as error:
-        raise fail(f"the settings of AWS cannot be used ({type(error).__name__})") from None
-    except ValueError as error:
-        # botocore's own words for an address without a scheme.
-        if "invalid endpoint" not in str(error).lower():
-            raise
-        raise fail("SPOTIFY_ASSETS_MIRROR_ENDPOINT_URL is no address, such as https://s3.example.com") from None
-
-
-def _reason(code: str, operation: str, address: MirrorAddress | None) -> str:
-    if code in _NOT_ALLOWED:
-        return (
-            f"these AWS credentials may not {operation}; attach the pipeline's policy of infra/aws.yaml to their "
-            "user or role"
-        )
-    if code in _NOT_ACCEPTED:
-        return f"AWS does not accept these credentials ({code}); renew the keys, or sign in to the profile again"
-    if code == "NoSuchBucket" and address is not None:
-        return f"there is no bucket {address.bucket}; make it (infra/aws.yaml), or correct SPOTIFY_ASSETS_MIRROR"
-    return f"AWS refused {operation} with {code}; run it again later"
+def _in_words(doing: str, address: MirrorAddress, *, kept: str = "Nothing was changed") -> AbstractContextManager[None]:
+    return aws.in_words(
+        lambda reason: GlueSyncFailed(f"Glue was not brought up to date: {reason} (while {doing}). {kept}."),
+        bucket=address.bucket,
+    )

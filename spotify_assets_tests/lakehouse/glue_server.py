@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,20 @@ class AwsServer:
 
     def forget(self) -> None:
         """Nothing was ever made on it."""
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")).close()
+        self._tell("reset")
+
+    @contextmanager
+    def checking_permissions(self) -> Iterator[None]:
+        """Ask for keys and permissions, which it does not by itself."""
+        self._tell("reset-auth", b"0")
+        try:
+            yield
+        finally:
+            self._tell("reset-auth", b"inf")
+
+    def _tell(self, what: str, body: bytes = b"") -> None:
+        request = urllib.request.Request(f"{self.url}/moto-api/{what}", data=body, method="POST")
+        urllib.request.urlopen(request).close()
 
 
 @pytest.fixture(scope="module")

@@ -333,3 +333,23 @@ def test_a_server_that_does_not_answer_is_told_without_a_key(settings: Settings,
 def test_what_is_no_address_is_told(settings: Settings, address: str) -> None:
     with pytest.raises(GlueSyncFailed, match="SPOTIFY_ASSETS_MIRROR_ENDPOINT_URL"):
         sync_glue(settings.model_copy(update={"mirror_endpoint_url": address}))
+
+
+def test_keys_that_aws_does_not_know_are_told_without_being_quoted(settings: Settings, aws: AwsServer) -> None:
+    aws.make_bucket("lake")
+    with aws.checking_permissions(), pytest.raises(GlueSyncFailed, match="does not accept these credentials") as told:
+        sync_glue(settings)
+    assert aws.variables["AWS_ACCESS_KEY_ID"] not in str(told.value)
+
+
+def test_a_user_without_the_permission_is_told_which_policy_to_attach(
+    settings: Settings, aws: AwsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.make_bucket("lake")
+    iam = aws.client("iam")
+    iam.create_user(UserName="ann")
+    key = iam.create_access_key(UserName="ann")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    with aws.checking_permissions(), pytest.raises(GlueSyncFailed, match=r"may not GetObject.*infra/aws\.yaml"):
+        sync_glue(settings)
