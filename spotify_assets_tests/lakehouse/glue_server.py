@@ -63,7 +63,9 @@ class AwsServer:
             self._tell("reset-auth", b"inf")
 
     def _tell(self, what: str, body: bytes = b"") -> None:
-        request = urllib.request.Request(f"{self.url}/moto-api/{what}", data=body, method="POST")
+        # As the form that urllib says it is by default, Flask would read the body away.
+        headers = {"Content-Type": "text/plain"}
+        request = urllib.request.Request(f"{self.url}/moto-api/{what}", data=body, headers=headers, method="POST")
         urllib.request.urlopen(request).close()
 
 
