@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_SECRET", "SPOTIPY_CLIENT_SECRET"),
         description="Client secret of the Spotify app, where one is to be used.",
     )
+    sign_in_secret: str = Field(
+        default="",
+        description="Name or ARN of a secret of AWS Secrets Manager in which the app and the sign-ins are kept too, "
+        "for runs without a home of their own.",
+    )
     redirect_uri: str | None = Field(
         default=None,
         validation_alias=AliasChoices("SPOTIFY_ASSETS_REDIRECT_URI", "SPOTIPY_REDIRECT_URI"),

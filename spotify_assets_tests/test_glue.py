@@ -138,10 +138,11 @@ def as_athena_sees_it(demo_home: Path) -> duckdb.DuckDBPyConnection:
     for table in MIRRORED:
         layout = table.layout
         files = demo_home / "mirror" / "current" / layout.schema / layout.table
+        months = ", hive_partitioning=true, hive_types={'month': VARCHAR}" if layout.month_column else ""
         if files.exists():
             connection.execute(
-                f"CREATE VIEW {layout.schema}_{layout.table} AS SELECT * FROM read_parquet("
-                f"'{files}/**/*.parquet', hive_partitioning=true, hive_types={{'month': VARCHAR}})"
+                f"CREATE VIEW {layout.schema}_{layout.table} AS "
+                f"SELECT * FROM read_parquet('{files}/**/*.parquet'{months})"
             ).fetchall()
     return connection
 
