@@ -98,11 +98,15 @@ class Settings(BaseSettings):
         default="",
         description="Where the Parquet mirror goes: s3://bucket/prefix, or a folder; by default mirror/ in the home.",
     )
-    mirror_endpoint_url: str = Field(
-        default="", description="Address of an S3 server that is not AWS's; Glue is asked there too."
+    mirror_endpoint_url: str | None = Field(
+        default=None, description="Address of a store that speaks S3's language, where it is not Amazon's."
     )
-    mirror_region: str = Field(default="", description="AWS region; by default as AWS's own variables and files say.")
-    mirror_profile: str = Field(default="", description="Profile of ~/.aws; by default as AWS's own variables say.")
+    mirror_region: str | None = Field(default=None, description="Region of the bucket; that of the profile by default.")
+    mirror_profile: str | None = Field(
+        default=None,
+        description="Profile of ~/.aws that has the keys; by default boto3 looks for them in its own order, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY first.",
+    )
     glue_database: str = Field(
         default="spotify_assets", description="Glue database into which `spotify-assets glue sync` writes its tables."
     )
