@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from spotify_assets.commands import purge_listener
 from spotify_assets.instance import open_instance
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.errors import TokensNotKept
@@ -100,6 +101,15 @@ def test_who_signs_out_leaves_the_secret_and_the_others_stay(secret: AwsServer, 
     keep_sign_ins(settings)
     assert sign_out(settings)
     assert list(kept(secret)["tokens"]) == ["Bob"]
+
+
+def test_who_is_purged_leaves_the_secret_too(secret: AwsServer, tmp_path: Path) -> None:
+    settings = home(tmp_path, "home")
+    settings.home.mkdir()
+    folder(settings).write("demo", a_sign_in())
+    keep_sign_ins(settings)
+    purge_listener(settings, "demo")
+    assert kept(secret)["tokens"] == {}
 
 
 @pytest.mark.parametrize("content", ["words", '{"password": "of something else"}', '{"tokens": {"demo": 1}}', "[]"])
