@@ -30,6 +30,8 @@ imports_app = typer.Typer(help="List what was imported, or take an import back."
 app.add_typer(imports_app, name="imports")
 service_app = typer.Typer(help="Keep the nightly schedule, the inbox and stale days going.", no_args_is_help=True)
 app.add_typer(service_app, name="service")
+glue_app = typer.Typer(help="The mirror on S3 as tables of Athena, Spark and Redshift.", no_args_is_help=True)
+app.add_typer(glue_app, name="glue")
 
 HomeOption = Annotated[
     Path | None,
@@ -361,6 +363,21 @@ def service_run_command(ui: UiOption = False, port: PortOption = 3000, home: Hom
     from spotify_assets import service
 
     service.run(_settings(home), ui_port=port if ui else None)
+
+
+@glue_app.command("sync")
+def glue_sync_command(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Also change tables that were made for another mirror: it has moved.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Bring the AWS Glue database up to the schemas and the mirror on S3 (SPOTIFY_ASSETS_MIRROR=s3://…)."""
+    from spotify_assets import console
+    from spotify_assets.lakehouse import sync_glue
+
+    console.show_glue(sync_glue(_settings(home), dry_run=dry_run, takes_over=take_over))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from spotify_assets.instance import open_instance, prepare_home
 from spotify_assets.listeners import Household
 from spotify_assets.service import dagster_command
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.sign_in_secret import forget_sign_in
 from spotify_assets.state import State
 
 
@@ -210,7 +211,9 @@ def plan_purge(settings: Settings, listener: str) -> PurgePlan:
 
 
 def purge_listener(settings: Settings, listener: str) -> PurgeReport:
-    """Remove a person from the home, see `automation.purging`."""
+    """Remove a person from the home, see `automation.purging`, and from the secret with the sign-ins."""
+    # First: a task elsewhere would fetch it from there and ask for the person's plays again.
+    forget_sign_in(settings, listener)
     return purging.purge(
         settings.paths,
         build_warehouse(settings),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import Finished
     from spotify_assets.demo_home import DemoFinished
+    from spotify_assets.lakehouse import GlueReport
     from spotify_assets.own_data import ExportReport
     from spotify_assets.service import Service
     from spotify_assets.spotify.sign_in import SignedIn
@@ -117,6 +118,19 @@ def demo_exit_code(finished: DemoFinished) -> int:
     """As `exit_code`; 1 also when nothing came of asking the demo Spotify."""
     asked = finished.asked
     return FAILED if asked and not asked.outcome.is_success else exit_code(finished)
+
+
+def show_glue(report: GlueReport) -> None:
+    """What of the Glue database was, or in a dry run would be, changed."""
+    marks = {"create": ("+", "green"), "update": ("~", "yellow"), "remove": ("-", "red")}
+    for change in report.changes:
+        mark, style = marks[change.action]
+        _out.print(Text(f"{mark} {change.what}", style=style) + Text(f"  {change.why}", style="dim"), soft_wrap=True)
+    what = f"Glue database {report.database}, {report.tables} tables with {report.partitions:,} partitions"
+    done = "Nothing to change."
+    if report.changes:
+        done = f"{len(report.changes)} changes {'would be made; nothing was written' if report.is_dry_run else 'made'}."
+    _out.print(Text(f"{what} of {report.location}: {done}"), soft_wrap=True)
 
 
 def complain(message: str) -> None:

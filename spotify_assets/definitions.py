@@ -27,6 +27,7 @@ from spotify_assets.assets.raw import (
 from spotify_assets.assets.table_asset import IO_MANAGER_KEY
 from spotify_assets.automation.alerts import build_alerts_sensor
 from spotify_assets.automation.freshness import with_freshness
+from spotify_assets.automation.glue import build_glue_job, build_glue_schedules
 from spotify_assets.automation.inbox import build_inbox_sensor
 from spotify_assets.automation.jobs import (
     ASKING_JOBS,
@@ -96,6 +97,7 @@ def build_definitions(
     mirror = warehouse.mirror
     jobs = {job.name: job for job in build_jobs(_everything_due(settings, rebuild), _old_runs_pruned(settings))}
     live_jobs = build_live_jobs(_asked_and_built(settings, rebuild))
+    glue_job = build_glue_job(settings)
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(
@@ -125,10 +127,11 @@ def build_definitions(
             *extra_assets,
         ],
         asset_checks=[build_mirror_check(settings.paths, mirror)],
-        jobs=[*jobs.values(), *live_jobs],
+        jobs=[*jobs.values(), *live_jobs, glue_job],
         schedules=[
             build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB]),
             *build_live_schedules(settings, live_jobs),
+            *build_glue_schedules(settings, glue_job),
         ],
         sensors=[
             build_alerts_sensor(settings),

@@ -127,11 +127,20 @@ def _is_as_written(written: bytes) -> bool:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """The home's instance. Runs whose process died are reported as failed first."""
+    """The home's instance. Runs whose process died are reported as failed first; shared sign-ins are fetched.
+
+    Raises:
+        HomeNotWritable: The home folder cannot be written to.
+        TokensNotKept: The settings name a secret with sign-ins, and it cannot be used.
+    """
     # Not at the top: it loads what writes to databases, which a command that opens no instance need not wait for.
     from spotify_assets.lakehouse.event_log import have_events_collected
 
     paths = prepare_home(settings)
+    if settings.sign_in_secret:
+        from spotify_assets.spotify.sign_in_secret import fetch_sign_ins
+
+        fetch_sign_ins(settings)
     have_events_collected()
     instance = dg.DagsterInstance.from_config(str(paths.dagster_folder))
     report_dead_runs(instance, State(paths.state_file))

@@ -129,6 +129,12 @@ class Settings(BaseSettings):
         description="Write the mirror anew although another lakehouse, or somebody else, has written there. For one "
         "run: what the other has put there is replaced.",
     )
+    glue_database: str = Field(
+        default="spotify_assets", description="Glue database into which `spotify-assets glue sync` writes its tables."
+    )
+    glue_sync_nightly: bool = Field(
+        default=False, description="Whether the schedule also brings the Glue database up to date, each night at 04:00."
+    )
     run_history_days: int = Field(
         default=30,
         ge=1,
@@ -160,6 +166,11 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("SPOTIFY_ASSETS_CLIENT_SECRET", "SPOTIPY_CLIENT_SECRET"),
         description="Client secret of the Spotify app, where one is to be used.",
+    )
+    sign_in_secret: str = Field(
+        default="",
+        description="Name or ARN of a secret of AWS Secrets Manager in which the app and the sign-ins are kept too, "
+        "for runs without a home of their own.",
     )
     redirect_uri: str | None = Field(
         default=None,
@@ -217,6 +228,14 @@ class Settings(BaseSettings):
     @classmethod
     def _usable_name(cls, listener: str) -> str:
         return usable_listener_name(listener)
+
+    @field_validator("glue_database")
+    @classmethod
+    def _usable_database(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,127}", name):
+            # What Athena takes without quotes.
+            raise ValueError(f"{name!r} is no name of a database: small letters, digits and _ only, no digit first")
+        return name
 
     @field_validator("accounts_url", "api_url", "reccobeats_url", "musicbrainz_url")
     @classmethod

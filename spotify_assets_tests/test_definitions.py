@@ -149,7 +149,7 @@ def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     asking = {"ask_recently_played", "ask_catalogue", "ask_top_lists", "ask_spotify"}
     building = {"import_exports", "replay_responses", "daily", "everything_due", "nightly"}
-    assert jobs == {*asking, *building, "poll", "catalogue_backlog", "top_lists"}
+    assert jobs == {*asking, *building, "poll", "catalogue_backlog", "top_lists", "glue_sync"}
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
         "alerts": dg.DefaultSensorStatus.RUNNING,
         "inbox": dg.DefaultSensorStatus.RUNNING,
@@ -159,6 +159,12 @@ def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(
     assert schedules == dict.fromkeys(
         ["nightly", "poll", "catalogue_backlog", "top_lists"], dg.DefaultScheduleStatus.RUNNING
     )
+
+
+def test_glue_is_brought_up_to_date_every_night_where_the_settings_want_it(settings: Settings) -> None:
+    wanted = settings.model_copy(update={"glue_sync_nightly": True})
+    schedules = {each.name: each for each in build_definitions(wanted).get_repository_def().schedule_defs}
+    assert schedules["glue_sync"].default_status == dg.DefaultScheduleStatus.RUNNING
 
 
 def test_an_import_asks_nobody_on_the_internet(settings: Settings) -> None:

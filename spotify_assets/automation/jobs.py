@@ -13,6 +13,7 @@ EVERYTHING_DUE_JOB = "everything_due"
 NIGHTLY_JOB = "nightly"
 POLL_JOB, CATALOGUE_JOB, TOP_LISTS_JOB = "poll", "catalogue_backlog", "top_lists"
 ASK_EVERYTHING_JOB = "ask_spotify"
+GLUE_JOB = "glue_sync"
 
 POLLED = ("raw/recently_played", "raw/polls")
 RANKED = ("raw/top_artists", "raw/top_tracks")

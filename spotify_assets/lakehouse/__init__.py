@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
     from spotify_assets.lakehouse.errors import (
+        GlueSyncFailed,
         LakehouseError,
         LockTimeout,
         MirrorBeingRepaired,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         WriteFailed,
         WriteRefused,
     )
+    from spotify_assets.lakehouse.glue import GlueReport, sync_glue
     from spotify_assets.lakehouse.io_manager import LakehouseIOManager
     from spotify_assets.lakehouse.leftovers import remove_leftovers
     from spotify_assets.lakehouse.locks import FileLock
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileLock",
+    "GlueReport",
+    "GlueSyncFailed",
     "LakehouseError",
     "LakehouseIOManager",
     "LocalFolder",
@@ -88,6 +92,7 @@ __all__ = [
     "remove_leftovers",
     "run_session",
     "scan_table",
+    "sync_glue",
     "update_mirror",
 ]
 
@@ -96,6 +101,7 @@ __all__ = [
 _NAMES_OF_MODULES = {
     "dagster_metadata": ("column_lineage", "column_schema"),
     "errors": (
+        "GlueSyncFailed",
         "LakehouseError",
         "LockTimeout",
         "MirrorBeingRepaired",
@@ -110,6 +116,7 @@ _NAMES_OF_MODULES = {
         "WriteFailed",
         "WriteRefused",
     ),
+    "glue": ("GlueReport", "sync_glue"),
     "io_manager": ("LakehouseIOManager",),
     "leftovers": ("remove_leftovers",),
     "locks": ("FileLock",),

@@ -57,3 +57,7 @@ class MirrorBeingRepaired(MirrorError):
 
 class ObjectChanged(MirrorError):
     """An object is not the one that a condition asked for."""
+
+
+class GlueSyncFailed(LakehouseError):
+    """The Glue Data Catalog could not be brought up to date; the lakehouse and its mirror are untouched."""

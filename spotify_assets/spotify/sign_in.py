@@ -29,6 +29,7 @@ from spotify_assets.listeners import Household
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import Credentials, credentials_of, keep_credentials
 from spotify_assets.spotify.errors import NotSignedIn, SpotifyError, WrongUse
+from spotify_assets.spotify.sign_in_secret import forget_sign_in, keep_sign_ins, token_folder
 from spotify_assets.spotify.token_folder import SignIn, TokenFolder
 from spotify_assets.spotify.tokens import (
     SCOPES,
@@ -165,6 +166,7 @@ def name_app(
     kept = SignIn.of_answer(cache.get_cached_token(), credentials, wanted=frozenset(), now=now())
     keep_credentials(settings.paths, credentials)
     folder.write("", kept)
+    keep_sign_ins(settings)
     return SignedIn("", kept, is_checked=True)
 
 
@@ -174,7 +176,8 @@ def sign_out(settings: Settings) -> bool:
     Raises:
         TokensNotKept: It cannot be removed.
     """
-    return TokenFolder(settings.paths.tokens_folder).remove(settings.listener)
+    was_shared = forget_sign_in(settings, settings.listener)
+    return TokenFolder(settings.paths.tokens_folder).remove(settings.listener) or was_shared
 
 
 def token_source(settings: Settings, *, now: Callable[[], datetime]) -> TokenSource:
@@ -184,7 +187,7 @@ def token_source(settings: Settings, *, now: Callable[[], datetime]) -> TokenSou
         CredentialsUnusable: What names the app cannot be read.
     """
     return TokenSource(
-        TokenFolder(settings.paths.tokens_folder),
+        token_folder(settings),
         credentials_of(settings),
         accounts_url=settings.accounts_url,
         now=now,
@@ -388,6 +391,7 @@ def _finish(
         _refuse_other_account(folder, settings.listener, signed_in)
         folder.write(settings.listener, signed_in)
         keep_credentials(settings.paths, credentials)
+        keep_sign_ins(settings)
     return SignedIn(settings.listener, signed_in, is_checked=profile is not None)
 
 
