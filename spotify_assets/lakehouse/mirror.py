@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,14 +53,24 @@ class MirrorFile:
     sha256: str
     change_sequence: int
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is no part of a table's data set but a copy beside it (`Copies`), `table` no name of a table."""
+        return "/" in self.table
+
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a version of the mirror holds: its files and, by table, a description and the columns."""
+    """What a version of the mirror holds: its files and, by table, a description and the columns.
+
+    Attributes:
+        copies: What `Copies` tells of the files that are copies.
+    """
 
     snapshot_sequence: int
     files: dict[str, MirrorFile] = field(default_factory=dict)
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    copies: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One text for one content."""
@@ -69,6 +79,7 @@ class Manifest:
             "format": _FORMAT,
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
+            "copies": self.copies,
             "files": files,
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -81,7 +92,8 @@ class Manifest:
             if content["format"] != _FORMAT:
                 raise ValueError(f"manifest format {content['format']} is unknown")
             files = [MirrorFile(**file) for file in content["files"]]
-            return cls(content["snapshot_sequence"], {file.key: file for file in files}, content["tables"])
+            by_key = {file.key: file for file in files}
+            return cls(content["snapshot_sequence"], by_key, content["tables"], content.get("copies", {}))
         except (KeyError, TypeError) as error:
             raise ValueError(f"the manifest lacks or has an unknown entry: {error}") from error
 
@@ -103,6 +115,29 @@ class MirrorTarget(Protocol):
 
     def remove_old_versions(self) -> None:
         """Remove the versions that are not kept any longer: a run may have been killed before it could."""
+
+
+class CopyPlan(Protocol):
+    """What is to be done about copies: `obsolete` keys go, `description` stands in the manifest."""
+
+    obsolete: set[str]
+    description: dict[str, Any]
+    is_due: bool
+
+    def make(self, folder: Path) -> list[tuple[MirrorFile, Path]]:
+        """Make what is due in a folder, in the order in which it is to be put.
+
+        Raises:
+            duckdb.Error: Something cannot be read.
+            polars.exceptions.PolarsError: A file cannot be written.
+        """
+
+
+class Copies(Protocol):
+    """Files made from the same snapshot that no table's data set is made of (`bi_copies`)."""
+
+    def compare(self, connection: duckdb.DuckDBPyConnection, old: Manifest, sequence: int) -> CopyPlan:
+        """What is to be done so that the copies show the snapshot of this number."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +176,7 @@ class LocalFolder:
         except (OSError, ValueError):
             return None
         intact = {key: file for key, file in manifest.files.items() if _size(current / key) == file.size_bytes}
-        return Manifest(manifest.snapshot_sequence, intact, manifest.tables)
+        return replace(manifest, files=intact)
 
     def put_file(self, key: str, source: Path) -> None:
         target = self._version() / key
@@ -248,6 +283,7 @@ def update_mirror(
     log: Callable[[str], None],
     memory_limit: str = "200MB",
     keeps_undeclared: bool = True,
+    copies: Copies | None = None,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -255,6 +291,7 @@ def update_mirror(
         memory_limit: Memory that DuckDB may use before it spills to disk; by default it would keep all that it read.
         keeps_undeclared: Tables that no schema declares in this process keep their files: another process may know
             them, and writes them anew when they are gone.
+        copies: Makes the files beside the tables; without it they stay as they are.
 
     Returns:
         None when the mirror is up to date already.
@@ -275,13 +312,25 @@ def update_mirror(
         for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
-        is_complete = manifest is not None and not parts and not obsolete
+        plan = copies.compare(connection, old, sequence) if copies else None
+        is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
         if is_complete and old.snapshot_sequence == sequence and old.tables == described:
             target.remove_old_versions()
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            return _write(connection, target, old, described, parts, obsolete, sequence, Path(scratch))
+            return _write(
+                connection,
+                target,
+                old,
+                described,
+                parts,
+                obsolete,
+                plan,
+                sequence,
+                Path(scratch),
+                log if keeps_undeclared else None,
+            )
     finally:
         connection.close()
 
@@ -303,7 +352,7 @@ def _compare(
     obsolete = {
         file.key
         for file in old.files.values()
-        if file.table not in mirrored and (file.table in declared or not keeps_undeclared)
+        if file.table not in mirrored and not file.is_copy and (file.table in declared or not keeps_undeclared)
     }
     parts = []
     for name, table in mirrored.items():
@@ -332,8 +381,10 @@ def _write(
     described: dict[str, dict[str, Any]],
     parts: list[_Part],
     obsolete: set[str],
+    plan: CopyPlan | None,
     sequence: int,
     scratch: Path,
+    log: Callable[[str], None] | None,
 ) -> MirrorReport:
     files = {key: file for key, file in old.files.items() if key not in obsolete}
     removed = set(obsolete)
@@ -350,9 +401,20 @@ def _write(
             file.write_bytes(made.content)
             target.put_file(part.key, file)
             written += 1
+    copies = old.copies
+    if plan and plan.is_due and (made_copies := _made_copies(plan, scratch, log)) is not None:
+        copies = plan.description
+        removed |= plan.obsolete
+        files = {key: known for key, known in files.items() if key not in plan.obsolete}
+        for made_copy, source in made_copies:
+            before = files.get(made_copy.key)
+            files[made_copy.key] = made_copy
+            if before is None or before.sha256 != made_copy.sha256:
+                target.put_file(made_copy.key, source)
+                written += 1
     if removed:
         target.drop_keys(sorted(removed))
-    target.commit_manifest(Manifest(sequence, files, described))
+    target.commit_manifest(Manifest(sequence, files, described, copies))
     target.remove_old_versions()
     return MirrorReport(
         files=len(files),
@@ -361,6 +423,23 @@ def _write(
         unchanged=len(files) - written,
         removed=len(removed),
     )
+
+
+def _made_copies(
+    plan: CopyPlan, scratch: Path, log: Callable[[str], None] | None
+) -> list[tuple[MirrorFile, Path]] | None:
+    """None when they cannot be made: the mirror proper, of which a lakehouse is restored, must not wait for them.
+
+    Raises:
+        duckdb.Error, polars.exceptions.PolarsError: There is no `log`, because the old ones must not stay.
+    """
+    try:
+        return plan.make(scratch)
+    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        if log is None:
+            raise
+        log(f"The BI copies were not renewed and show what they showed before: {str(error).splitlines()[0]}")
+        return None
 
 
 @dataclass(frozen=True)

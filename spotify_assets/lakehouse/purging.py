@@ -14,7 +14,7 @@ from datetime import datetime
 
 import duckdb
 
-from spotify_assets.lakehouse import compaction, mirror, publishing
+from spotify_assets.lakehouse import bi_copies, compaction, mirror, publishing
 from spotify_assets.lakehouse.definition import literal, quoted, sql_name
 from spotify_assets.lakehouse.errors import WriteFailed
 from spotify_assets.lakehouse.transaction import Transaction, next_sequence
@@ -180,7 +180,8 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
     publishing.publish_if_changed(warehouse, published_at=published_at, log=log)
     publishing.remove_other_snapshots(paths)
     target = mirror.LocalFolder(paths.mirror_folder, versions_kept=1)
-    mirror.update_mirror(paths, target, log=log, keeps_undeclared=False)
+    copies = bi_copies.BiCopies.of_setting(warehouse.bi_copies)
+    mirror.update_mirror(paths, target, log=log, keeps_undeclared=False, copies=copies)
 
 
 def remove_everything(warehouse: Warehouse) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spotify_assets import progress
-from spotify_assets.lakehouse import mirror, publishing
+from spotify_assets.lakehouse import bi_copies, mirror, publishing
 from spotify_assets.lakehouse.errors import LockTimeout
 from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
@@ -112,6 +112,7 @@ class RunSession:
                 mirror.LocalFolder(paths.mirror_folder, self._warehouse.mirror_versions_kept),
                 log=self.log,
                 memory_limit=self._warehouse.memory_limit,
+                copies=bi_copies.BiCopies.of_setting(self._warehouse.bi_copies, self._warehouse.bi_copies_hours),
             )
         except Exception as error:
             self.log(

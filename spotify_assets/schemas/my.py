@@ -650,10 +650,11 @@ class DimCalendar(View):
 
     query = """
         SELECT date, year(date) AS year, quarter(date) AS quarter,
-            strftime(date, '%Y-Q') || quarter(date) AS year_quarter, month(date) AS month, monthname(date) AS month_name, strftime(date, '%Y-%m') AS year_month,
-            isoyear(date) AS iso_year, week(date) AS iso_week, strftime(date, '%G-W%V') AS year_week,
-            day(date) AS day_of_month, dayofyear(date) AS day_of_year, isodow(date) AS weekday,
-            dayname(date) AS weekday_name, isodow(date) >= 6 AS is_weekend
+            strftime(date, '%Y-Q') || quarter(date) AS year_quarter, month(date) AS month,
+            monthname(date) AS month_name, strftime(date, '%Y-%m') AS year_month, isoyear(date) AS iso_year,
+            week(date) AS iso_week, strftime(date, '%G-W%V') AS year_week, day(date) AS day_of_month,
+            dayofyear(date) AS day_of_year, isodow(date) AS weekday, dayname(date) AS weekday_name,
+            isodow(date) >= 6 AS is_weekend
         FROM (
             SELECT unnest(generate_series(
                 date_trunc('year', min(known)), date_trunc('year', max(known)) + INTERVAL 1 YEAR - INTERVAL 1 DAY,
