@@ -23,7 +23,7 @@ from spotify_assets.assets.raw import (
     build_provider_assets,
     build_responses_asset,
 )
-from spotify_assets.assets.table_asset import IO_MANAGER_KEY
+from spotify_assets.assets.table_asset import IO_MANAGER_KEY, view_spec
 from spotify_assets.automation.alerts import build_alerts_sensor
 from spotify_assets.automation.inbox import build_inbox_sensor
 from spotify_assets.automation.jobs import (
@@ -44,7 +44,7 @@ from spotify_assets.automation.stale_days import LOADED_FROM_TAG, build_stale_da
 from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
 from spotify_assets.listeners import Household
-from spotify_assets.schemas import clean
+from spotify_assets.schemas import clean, views
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.providers import build_providers
 from spotify_assets.state import State
@@ -106,6 +106,7 @@ def build_definitions(
             *build_provider_assets(),
             *build_catalogue_assets(recordings_file=settings.paths.recordings_file, markets=household.markets),
             *build_daily_assets(partitions),
+            *(view_spec(view) for view in views()),
             *extra_assets,
         ],
         jobs=[*jobs.values(), *live_jobs],

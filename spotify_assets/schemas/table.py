@@ -49,6 +49,13 @@ class Layout:
         return "_".join(filter(None, (self.schema, self.table, year)))
 
 
+def _share_copies(one: Layout, other: Layout) -> bool:
+    def is_of(stem: Layout, name: str) -> bool:
+        return re.fullmatch(re.escape(stem.copy_name()) + (r"_\d+" if stem.copied_by_year else ""), name) is not None
+
+    return one.is_copied and other.is_copied and (is_of(one, other.copy_name()) or is_of(other, one.copy_name()))
+
+
 _registered: dict[str, type[Table]] = {}
 _registered_views: dict[str, type[View]] = {}
 
@@ -60,7 +67,7 @@ class Table(dy.Schema):
     UI and the data dictionary.
 
     Raises:
-        ValueError: Two different classes declare one table.
+        ValueError: Two different classes declare one table, or two tables whose BI copies would be one file.
     """
 
     layout: ClassVar[Layout]
@@ -75,6 +82,12 @@ class Table(dy.Schema):
                 f"{cls.__module__}.{cls.__qualname__} and {known.__module__}.{known.__qualname__} both declare the "
                 f"table {cls.qualified_name()}; give one of them another name in its layout"
             )
+        for other in (*_registered.values(), *_registered_views.values()):
+            if other.qualified_name() != cls.qualified_name() and _share_copies(cls.layout, other.layout):
+                raise ValueError(
+                    f"the BI copies of {cls.qualified_name()} and {other.qualified_name()} would be one file; give one "
+                    "of them another name in its layout"
+                )
         cls._register()
 
     @classmethod
