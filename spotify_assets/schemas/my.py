@@ -263,7 +263,7 @@ class TrackFeatures(View):
     track_uri = text(
         "The URI that the features were told of; the most-played one where none were.",
         nullable=True,
-        sources=[f"{_FEATURES}.track_uri", f"{_TRACKS}.track_uri"],
+        sources=[f"{_FEATURES}.track_uri", f"{_TRACKS}.track_uri", f"{_PLAYS}.track_uri"],
     )
     track_name = text("Name of the track.", nullable=True, sources=[f"{_TRACKS}.track_name"])
     artist_name = text("Name of the artist.", nullable=True, sources=[f"{_TRACKS}.artist_name"])
