@@ -20,6 +20,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -183,16 +184,29 @@ class CopyPlan:
         """
         if not self.description:
             return []
-        with ThreadPoolExecutor(_THREADS) as pool:
-            made = [pair for pairs in pool.map(lambda copy: self._make(copy, folder), self.due) for pair in pairs]
+        with ExitStack() as stack:
+            # A connection serves one thread at a time.
+            cursors = [stack.enter_context(self.connection.cursor()) for _ in range(_THREADS)]
+            for cursor in cursors:
+                set_up(cursor)
+
+            def make(copy: _Copy) -> list[tuple[MirrorFile, Path]]:
+                cursor = cursors.pop()
+                try:
+                    return self._make(cursor, copy, folder)
+                finally:
+                    cursors.append(cursor)
+
+            with ThreadPoolExecutor(_THREADS) as pool:
+                made = [pair for pairs in pool.map(make, self.due) for pair in pairs]
         files = self.kept | {file.key: file for file, _ in made}
         version = folder / "VERSION"
         version.write_text(self._version(files))
         return [*made, (_described(VERSION_KEY, "VERSION", "", 0, self.sequence, version), version)]
 
-    def _make(self, copy: _Copy, folder: Path) -> list[tuple[MirrorFile, Path]]:
+    def _make(self, cursor: duckdb.DuckDBPyConnection, copy: _Copy, folder: Path) -> list[tuple[MirrorFile, Path]]:
         parquet = folder / f"{copy.name}{ENDINGS['parquet']}"
-        source = register_io_source(partial(_read, self.connection, copy), schema=copy.table.polars_schema())
+        source = register_io_source(partial(_read, cursor, copy), schema=copy.table.polars_schema())
         # Lot by lot: ten million plays would not fit into memory at once. Level 1 as in the mirror.
         source.sink_parquet(parquet, compression="zstd", compression_level=1, row_group_size=_ROWS_PER_ROW_GROUP)
         rows = pl.scan_parquet(parquet).select(pl.len()).collect().item()
@@ -260,22 +274,19 @@ def _years(connection: duckdb.DuckDBPyConnection, table: type[Table]) -> list[st
 
 
 def _read(
-    connection: duckdb.DuckDBPyConnection,
+    cursor: duckdb.DuckDBPyConnection,
     copy: _Copy,
     columns: list[str] | None,
     predicate: pl.Expr | None,
     row_limit: int | None,
     batch_rows: int | None,
 ) -> Iterator[pl.DataFrame]:
-    """The rows of a copy in order, month after month where it has months."""
-    # Polars asks from a thread of its own.
-    with connection.cursor() as cursor:
-        set_up(cursor)
-        month = copy.table.layout.month_column
-        order = [pl.col(month).dt.truncate("1mo")] if month else []
-        for condition in _lots(cursor, copy):
-            frame = frame_of(cursor.sql(f"SELECT * FROM ({copy.query}) WHERE {condition}"))
-            yield frame.cast(dict(copy.table.polars_schema())).sort(*order, *copy.order)
+    """The rows of a copy in order, month after month where it has months, as Polars asks for them."""
+    month = copy.table.layout.month_column
+    order = [pl.col(month).dt.truncate("1mo")] if month else []
+    for condition in _lots(cursor, copy):
+        frame = frame_of(cursor.sql(f"SELECT * FROM ({copy.query}) WHERE {condition}"))
+        yield frame.cast(dict(copy.table.polars_schema())).sort(*order, *copy.order)
 
 
 def _lots(cursor: duckdb.DuckDBPyConnection, copy: _Copy) -> list[str]:
