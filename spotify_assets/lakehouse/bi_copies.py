@@ -60,13 +60,15 @@ class BiCopies:
     Attributes:
         formats: `parquet` and `csv`, one of them, or none.
         hours: For how long they may show an older snapshot.
+        keeps_undeclared: Copies of tables that no schema declares in this process stay: another one may know them.
     """
 
     formats: tuple[str, ...]
     hours: float = 0.0
+    keeps_undeclared: bool = True
 
     @classmethod
-    def of_setting(cls, names: str, hours: float = 0.0) -> BiCopies:
+    def of_setting(cls, names: str, hours: float = 0.0, *, keeps_undeclared: bool = True) -> BiCopies:
         """Of names of formats joined by commas.
 
         Raises:
@@ -75,7 +77,7 @@ class BiCopies:
         formats = tuple(filter(None, names.split(",")))
         for name in formats:
             ENDINGS[name]
-        return cls(formats, hours)
+        return cls(formats, hours, keeps_undeclared)
 
     def compare(self, connection: duckdb.DuckDBPyConnection, old: Manifest, sequence: int) -> CopyPlan:
         """What is to be made of the snapshot, and what is to go.
@@ -91,6 +93,10 @@ class BiCopies:
         keys |= {VERSION_KEY} if copies else set()
         definitions = {copy.name: copy.definition for copy in copies}
         known = old.copies.get("definitions", {})
+        if copies and self.keeps_undeclared:
+            undeclared = {name: definition for name, definition in known.items() if not _is_declared(name)}
+            keys |= {key for name in undeclared for key in _keys(name, self.formats) if key in kept}
+            definitions |= undeclared
         due = [
             copy
             for copy in copies
@@ -150,7 +156,7 @@ class _Copy:
         return order + [name for name in table.primary_key() or table.column_names() if name not in order]
 
     def keys(self, formats: tuple[str, ...]) -> list[str]:
-        return [f"{FOLDER}/{self.name}{ENDINGS[name]}" for name in formats]
+        return _keys(self.name, formats)
 
 
 @dataclass
@@ -231,6 +237,14 @@ class CopyPlan:
             },
         }
         return json.dumps(content, indent=1) + "\n"
+
+
+def _keys(name: str, formats: tuple[str, ...]) -> list[str]:
+    return [f"{FOLDER}/{name}{ENDINGS[each]}" for each in formats]
+
+
+def _is_declared(name: str) -> bool:
+    return any(table.layout.is_copied and table.layout.is_copy_name(name) for table in (*tables(), *views()))
 
 
 def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:

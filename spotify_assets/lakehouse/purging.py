@@ -180,7 +180,7 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
     publishing.publish_if_changed(warehouse, published_at=published_at, log=log)
     publishing.remove_other_snapshots(paths)
     target = mirror.LocalFolder(paths.mirror_folder, versions_kept=1)
-    copies = bi_copies.BiCopies.of_setting(warehouse.bi_copies)
+    copies = bi_copies.BiCopies.of_setting(warehouse.bi_copies, keeps_undeclared=False)
     mirror.update_mirror(paths, target, log=log, keeps_undeclared=False, copies=copies)
 
 

@@ -48,12 +48,17 @@ class Layout:
         """Name of a BI copy's file, without its ending: `clean_tracks`, `clean_plays_2024`."""
         return "_".join(filter(None, (self.schema, self.table, year)))
 
+    def is_copy_name(self, name: str) -> bool:
+        """Whether `copy_name` may give this."""
+        return re.fullmatch(re.escape(self.copy_name()) + (r"_\d+" if self.copied_by_year else ""), name) is not None
+
 
 def _share_copies(one: Layout, other: Layout) -> bool:
-    def is_of(stem: Layout, name: str) -> bool:
-        return re.fullmatch(re.escape(stem.copy_name()) + (r"_\d+" if stem.copied_by_year else ""), name) is not None
-
-    return one.is_copied and other.is_copied and (is_of(one, other.copy_name()) or is_of(other, one.copy_name()))
+    return (
+        one.is_copied
+        and other.is_copied
+        and (one.is_copy_name(other.copy_name()) or other.is_copy_name(one.copy_name()))
+    )
 
 
 _registered: dict[str, type[Table]] = {}

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse import Manifest, MirrorReport, Warehouse, publish_if_changed, run_session, update_mirror
 from spotify_assets.lakehouse.bi_copies import BiCopies, write_csv
+from spotify_assets.lakehouse.purging import publish_alone
 from spotify_assets_tests.lakehouse.example import (
     Gauges,
     RawReadings,
@@ -232,6 +233,21 @@ def test_copies_may_stay_as_they_are_for_the_hours_of_the_setting(tmp_path: Path
     )
     assert version_of(warehouse)["version"] == 3
     assert pl.read_parquet(bi(warehouse) / "example_readings_2024.parquet")["level"].max() == 8
+
+
+def test_a_copy_of_a_table_that_this_process_does_not_know_stays_until_somebody_is_purged(tmp_path: Path) -> None:
+    warehouse = with_copies(tmp_path, "parquet")
+    update(warehouse, fill)
+    (bi(warehouse) / "example_gauges.parquet").rename(bi(warehouse) / "other_gauges.parquet")
+    manifest = bi(warehouse).parent / "manifest.json"
+    told = manifest.read_text()
+    manifest.unlink()
+    manifest.write_text(told.replace("example_gauges", "other_gauges"))
+    update(warehouse, lambda transaction: transaction.append(RawReadings, raw_readings(0, 1)))
+    assert {"example_gauges.parquet", "other_gauges.parquet"} <= set(contents(warehouse))
+    assert "other_gauges.parquet" in version_of(warehouse)["files"]
+    publish_alone(warehouse, published_at=NOW, log=print)
+    assert "other_gauges.parquet" not in contents(warehouse)
 
 
 class _BrokenPlan:
