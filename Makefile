@@ -36,7 +36,7 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported (CI does).
 	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'
-	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not soak and not browser" spotify_assets_tests/lakehouse/test_transactions.py spotify_assets_tests/lakehouse/test_reading.py spotify_assets_tests/exports/test_history.py spotify_assets_tests/test_fresh_home.py
+	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not soak and not browser" spotify_assets_tests/lakehouse/test_transactions.py spotify_assets_tests/lakehouse/test_reading.py spotify_assets_tests/exports/test_history.py spotify_assets_tests/test_fresh_home.py spotify_assets_tests/test_my_views.py
 
 soak: $(SETUP) ## Minutes of kills, readers and broken exports.
 	$(BIN)/python -m pytest -m soak -q -s

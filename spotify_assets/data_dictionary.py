@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from spotify_assets.lakehouse.definition import duckdb_type
-from spotify_assets.schemas import Table, tables
+from spotify_assets.schemas import Table, View, tables, views
 
 _SCHEMAS = {
     "raw": "What arrived, append-only.",
     "clean": "What happened: one row per play whatever source told of it.",
     "daily": "One partition per local day.",
+    "my": "Views: made of the tables above whenever they are read, and over the same version.",
     "meta": "What the lakehouse knows about itself. Written by the lakehouse, not mirrored.",
 }
 
@@ -19,9 +20,9 @@ def data_dictionary(declared: Iterable[type[Table]] | None = None) -> str:
     """Every table and column as Markdown.
 
     Args:
-        declared: The tables; all that are declared by default, an engineer's own included.
+        declared: The tables and views; all that are declared by default, an engineer's own included.
     """
-    declared = list(tables() if declared is None else declared)
+    declared = list((*tables(), *views()) if declared is None else declared)
     lines = [
         "# Data dictionary",
         "",
@@ -38,9 +39,14 @@ def data_dictionary(declared: Iterable[type[Table]] | None = None) -> str:
         lines += [f"- Key: {', '.join(f'`{name}`' for name in table.primary_key())}"]
         if layout.day_column:
             lines.append(f"- Replaced by day: `{layout.day_column}`")
-        if layout.mirrored:
+        if issubclass(table, View):
+            lines.append(f"- Over {', '.join(f'`{read.qualified_name()}`' for read in table.inputs())}")
+        elif layout.mirrored:
             month = f"one file per month of `{layout.month_column}`" if layout.month_column else "one file"
             lines.append(f"- Mirror: `{layout.schema}/{layout.table}/`, {month}")
+        if layout.is_copied:
+            name = layout.copy_name("YYYY" if layout.copied_by_year else "")
+            lines.append(f"- BI copy: `bi/{name}.parquet` (`.csv.gz`)")
         lines += ["", "| column | type | NULL | meaning |", "|---|---|---|---|"]
         for name, column in table.columns().items():
             meaning = (column.description or "").replace("|", "\\|")

@@ -24,7 +24,7 @@ from spotify_assets.assets.raw import (
     build_provider_assets,
     build_responses_asset,
 )
-from spotify_assets.assets.table_asset import IO_MANAGER_KEY
+from spotify_assets.assets.table_asset import IO_MANAGER_KEY, view_spec
 from spotify_assets.automation.alerts import build_alerts_sensor
 from spotify_assets.automation.freshness import with_freshness
 from spotify_assets.automation.glue import build_glue_job, build_glue_schedules
@@ -49,7 +49,7 @@ from spotify_assets.clock import Clock
 from spotify_assets.lakehouse import LakehouseIOManager, Warehouse, living_run
 from spotify_assets.lakehouse.mirror_events import mirror_asset_specs, with_mirror_link
 from spotify_assets.listeners import Household
-from spotify_assets.schemas import clean, tables
+from spotify_assets.schemas import clean, tables, views
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.providers import build_providers
 from spotify_assets.state import State
@@ -124,6 +124,7 @@ def build_definitions(
                 ],
             ),
             *mirror_asset_specs(tables(), settings.paths, mirror),
+            *(view_spec(view) for view in views()),
             *extra_assets,
         ],
         asset_checks=[build_mirror_check(settings.paths, mirror)],

@@ -39,7 +39,11 @@ DAILY_BUDGETS = {
 """Requests a day, by bucket, below the ceilings at which people saw Spotify lock a bucket for a day: about 100 for
 artists' albums, 600 for artists, a few hundred searches, a few readings of a whole library."""
 _S3 = "s3://"
-_PROVIDERS = {"audio_feature_providers": ("spotify", "reccobeats"), "genre_providers": ("musicbrainz",)}
+_KNOWN_NAMES = {
+    "audio_feature_providers": ("spotify", "reccobeats"),
+    "genre_providers": ("musicbrainz",),
+    "bi_copies": ("parquet", "csv"),
+}
 
 
 def _default_home() -> Path:
@@ -134,6 +138,17 @@ class Settings(BaseSettings):
     )
     glue_sync_nightly: bool = Field(
         default=False, description="Whether the schedule also brings the Glue database up to date, each night at 04:00."
+    )
+    bi_copies: str = Field(
+        default="parquet",
+        description="Formats of the plain files in the mirror's folder bi/, joined by commas: parquet, csv; none for "
+        "no such files.",
+    )
+    bi_copies_hours: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long these files may stay as they are although there is news; 24 spares a metered line "
+        "or bucket most of what polls every half hour would upload.",
     )
     run_history_days: int = Field(
         default=30,
@@ -297,10 +312,10 @@ class Settings(BaseSettings):
         """Requests a day (UTC) by bucket."""
         return DAILY_BUDGETS | _budgets_in(self.daily_budgets)
 
-    @field_validator("audio_feature_providers", "genre_providers")
+    @field_validator(*_KNOWN_NAMES)
     @classmethod
-    def _known_providers(cls, names: str, info: ValidationInfo) -> str:
-        return ",".join(_known_names(names, _PROVIDERS[info.field_name]))
+    def _names_that_are_known(cls, names: str, info: ValidationInfo) -> str:
+        return ",".join(_known_names(names, _KNOWN_NAMES[info.field_name]))
 
     @field_validator("contact")
     @classmethod
@@ -446,7 +461,7 @@ class HomePaths:
 
     ```
     lakehouse.duckdb        symlink to the newest snapshot: what notebooks open
-    mirror/                 Parquet files, unless the settings name another place
+    mirror/                 Parquet files, those for BI tools in current/bi/; unless the settings name another place
     inbox/{listener}/       for exports
     listeners.toml          the household, where there is one
     credentials.toml        the Spotify app, for its owner's eyes alone

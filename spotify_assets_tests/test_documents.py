@@ -16,12 +16,12 @@ from nbclient import NotebookClient
 from spotify_assets.assets.raw.responses import take_responses
 from spotify_assets.data_dictionary import data_dictionary
 from spotify_assets.lakehouse import Warehouse
-from spotify_assets.schemas import tables
+from spotify_assets.schemas import tables, views
 from spotify_assets_tests.spotify.payloads import minutes, play, poll, track
 
 ROOT = Path(__file__).parent.parent
 # Tests of the lakehouse declare tables of their own in the same process.
-OWN_TABLES = [table for table in tables() if table.__module__.startswith("spotify_assets.")]
+OWN_TABLES = [table for table in (*tables(), *views()) if table.__module__.startswith("spotify_assets.")]
 
 
 def test_the_data_dictionary_is_up_to_date() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from spotify_assets.lakehouse import column_lineage, column_schema
-from spotify_assets.schemas import Table
+from spotify_assets.schemas import Table, View
 
 IO_MANAGER_KEY = "lakehouse_io_manager"
 
@@ -65,6 +65,18 @@ def table_spec(table: type[Table], *, deps: Iterable[type[Table]] = (), code_ver
         metadata=_metadata(table),
     )
     return spec.with_io_manager_key(IO_MANAGER_KEY)
+
+
+def view_spec(view: type[View]) -> dg.AssetSpec:
+    """A view in the lineage: no run makes it, it shows the tables that it looks at."""
+    return dg.AssetSpec(
+        key=asset_key(view),
+        deps=[asset_key(table) for table in view.inputs()],
+        description=view.table_description(),
+        group_name=view.layout.schema,
+        kinds={"duckdb", "view"},
+        metadata=_metadata(view),
+    )
 
 
 def table_out(table: type[Table], *, code_version: str = "1") -> dg.AssetOut:

@@ -66,6 +66,11 @@ class MirrorFile:
     etag: str | None = None
     version_id: str | None = None
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is no part of a table's data set but a copy beside it (`Copies`), `table` no name of a table."""
+        return "/" in self.table
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -73,6 +78,9 @@ class Manifest:
 
     `home_id` tells which lakehouse has written it, `revision` which of its updates: another one each time. Both are
     empty where the mirror is a part of its home.
+
+    Attributes:
+        copies: What `Copies` tells of the files that are copies.
     """
 
     snapshot_sequence: int
@@ -80,6 +88,7 @@ class Manifest:
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     home_id: str = ""
     revision: str = ""
+    copies: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One text for one content."""
@@ -93,6 +102,7 @@ class Manifest:
             "revision": self.revision,
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
+            "copies": self.copies,
             "files": files,
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -113,6 +123,7 @@ class Manifest:
                 content["tables"],
                 content.get("home_id", ""),
                 content.get("revision", ""),
+                content.get("copies", {}),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the manifest lacks or has an unknown entry: {error}") from error
@@ -154,6 +165,29 @@ class TableReport:
     written_bytes: int = 0
     unchanged: int = 0
     removed: int = 0
+
+
+class CopyPlan(Protocol):
+    """What is to be done about copies: `obsolete` keys go, `description` stands in the manifest."""
+
+    obsolete: set[str]
+    description: dict[str, Any]
+    is_due: bool
+
+    def make(self, folder: Path) -> list[tuple[MirrorFile, Path]]:
+        """Make what is due in a folder, in the order in which it is to be put.
+
+        Raises:
+            duckdb.Error: Something cannot be read.
+            polars.exceptions.PolarsError: A file cannot be written.
+        """
+
+
+class Copies(Protocol):
+    """Files made from the same snapshot that no table's data set is made of (`bi_copies`)."""
+
+    def compare(self, connection: duckdb.DuckDBPyConnection, old: Manifest, sequence: int) -> CopyPlan:
+        """What is to be done so that the copies show the snapshot of this number."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +359,7 @@ def update_mirror(
     home_id: str = "",
     last_revision: str = "",
     takes_over: bool = False,
+    copies: Copies | None = None,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -336,6 +371,7 @@ def update_mirror(
         last_revision: Of the manifest that this home wrote last. Where it is another one, a copy of this home on
             another machine may have written it, and changes have the same numbers in both: every file is compared.
         takes_over: Whether another lakehouse's mirror is written over.
+        copies: Makes the files beside the tables; without it they stay as they are.
 
     Returns:
         None when the mirror is up to date already.
@@ -347,7 +383,7 @@ def update_mirror(
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over)
+        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over, copies)
     finally:
         target.close()
 
@@ -361,6 +397,7 @@ def _update(
     home_id: str,
     last_revision: str,
     takes_over: bool,
+    copies: Copies | None,
 ) -> MirrorReport | None:
     manifest = target.read_manifest()
     sequence = published_sequence(paths)
@@ -385,14 +422,16 @@ def _update(
         for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
-        is_complete = manifest is not None and not parts and not obsolete
+        plan = copies.compare(connection, old, sequence) if copies else None
+        is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
         if is_complete and old.snapshot_sequence == sequence and old.tables == described:
             target.remove_old_versions()
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "")
-            return _write(connection, target, old, new, parts, obsolete, Path(scratch))
+            new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "", old.copies)
+            told = log if keeps_undeclared else None
+            return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told)
     finally:
         connection.close()
 
@@ -414,7 +453,7 @@ def _compare(
     obsolete = {
         file.key
         for file in old.files.values()
-        if file.table not in mirrored and (file.table in declared or not keeps_undeclared)
+        if file.table not in mirrored and not file.is_copy and (file.table in declared or not keeps_undeclared)
     }
     parts = []
     for name, table in mirrored.items():
@@ -445,7 +484,9 @@ def _write(
     new: Manifest,
     parts: list[_Part],
     obsolete: set[str],
+    plan: CopyPlan | None,
     scratch: Path,
+    log: Callable[[str], None] | None,
 ) -> MirrorReport:
     """Write `new`, which has no files yet."""
     files = {key: file for key, file in old.files.items() if key not in obsolete}
@@ -466,6 +507,18 @@ def _write(
         file.write_bytes(made.content)
         target.put_file(part.key, file)
         written.add(part.key)
+    if plan and plan.is_due and (made_copies := _made_copies(plan, scratch, log)) is not None:
+        new = replace(new, copies=plan.description)
+        removed |= plan.obsolete
+        files = {key: known for key, known in files.items() if key not in plan.obsolete}
+        for made_copy, source in made_copies:
+            before = files.get(made_copy.key)
+            if before is not None and before.sha256 == made_copy.sha256:
+                files[made_copy.key] = replace(made_copy, etag=before.etag, version_id=before.version_id)
+                continue
+            files[made_copy.key] = made_copy
+            target.put_file(made_copy.key, source)
+            written.add(made_copy.key)
     if removed:
         target.drop_keys(sorted(removed))
     target.commit_manifest(replace(new, files=files))
@@ -496,6 +549,23 @@ def _report(manifest: Manifest, written: set[str], removed: dict[str, MirrorFile
         tables=dict(sorted(tables.items())),
         revision=manifest.revision,
     )
+
+
+def _made_copies(
+    plan: CopyPlan, scratch: Path, log: Callable[[str], None] | None
+) -> list[tuple[MirrorFile, Path]] | None:
+    """None when they cannot be made: the mirror proper, of which a lakehouse is restored, must not wait for them.
+
+    Raises:
+        duckdb.Error, polars.exceptions.PolarsError: There is no `log`, because the old ones must not stay.
+    """
+    try:
+        return plan.make(scratch)
+    except (duckdb.Error, pl.exceptions.PolarsError) as error:
+        if log is None:
+            raise
+        log(f"The BI copies were not renewed and show what they showed before: {str(error).splitlines()[0]}")
+        return None
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ def bring_up_to_date(
     now: Callable[[], datetime],
     memory_limit: str = "200MB",
     is_thorough: bool = False,
+    copies: mirror.Copies | None = None,
 ) -> tuple[mirror.MirrorReport | None, MirrorState | None, bool]:
     """Bring the mirror up to the published file; what goes wrong is told and noted, not raised.
 
@@ -167,6 +168,7 @@ def bring_up_to_date(
             home_id=home_id(paths) if configuration.address else "",
             last_revision=known.revision,
             takes_over=configuration.takes_over,
+            copies=copies,
         )
     except Exception as error:
         trouble = error

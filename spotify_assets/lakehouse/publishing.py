@@ -20,9 +20,10 @@ import duckdb
 import polars as pl
 
 from spotify_assets.lakehouse import compaction, staleness
-from spotify_assets.lakehouse.definition import Catalog, literal, quoted
+from spotify_assets.lakehouse.definition import Catalog, StoredTables, literal, quoted
 from spotify_assets.lakehouse.errors import PublicationFailed
 from spotify_assets.lakehouse.transaction import Transaction, last_change
+from spotify_assets.lakehouse.views import create_views
 from spotify_assets.schemas import tables
 from spotify_assets.schemas.meta import Published
 from spotify_assets.settings import HomePaths
@@ -90,6 +91,7 @@ def publish_if_changed(
                 tables_published = _write_published(connection, catalog, warehouse, sequence, published_at)
                 # A copy without a checkpoint silently lacks what is still in the WAL.
                 connection.execute("CHECKPOINT").fetchall()
+                stored = catalog.tables
                 has_gaps = compaction.is_worth_it(connection, warehouse.compaction_free_bytes)
             except duckdb.Error as error:
                 raise _failed(paths, error) from error
@@ -102,9 +104,9 @@ def publish_if_changed(
         if has_gaps:
             compaction.compact(warehouse, log)
         try:
-            snapshot = _copy(paths, sequence)
+            snapshot = _copy(warehouse, sequence, stored or {}, log)
             _switch(paths, snapshot, log, make_symlink)
-        except OSError as error:
+        except (OSError, duckdb.Error) as error:
             raise _failed(paths, error) from error
         State(paths.state_file).set_published(PublishedState(published_at, sequence, tables_published))
         return Publication(sequence, snapshot, snapshot.stat().st_size)
@@ -176,8 +178,9 @@ def _write_published(
     return {name: PublishedTable(count, first, last) for name, count, first, last in sorted(rows)}
 
 
-def _copy(paths: HomePaths, sequence: int) -> Path:
-    """Copy the closed warehouse into a snapshot folder that appears all at once."""
+def _copy(warehouse: Warehouse, sequence: int, stored: StoredTables, log: Callable[[str], None]) -> Path:
+    """Copy the closed warehouse into a snapshot folder that appears all at once, and add the views."""
+    paths = warehouse.paths
     folder = paths.snapshots_folder
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{_UNFINISHED}*"):
@@ -189,6 +192,8 @@ def _copy(paths: HomePaths, sequence: int) -> Path:
     try:
         unfinished.mkdir()
         _copy_file(paths.warehouse_file, file)
+        create_views(file, warehouse.configuration(), stored, log)
+        _seal(file)
         # Made by a run that was killed before it could switch to it.
         shutil.rmtree(finished, ignore_errors=True)
         unfinished.rename(finished)
@@ -206,9 +211,13 @@ def _copy_file(source: Path, target: Path) -> None:
             reading.seek(0)
             writing.seek(0)
             shutil.copyfileobj(reading, writing, _COPY_BYTES)
-            writing.flush()
-        os.fchmod(writing.fileno(), 0o444)
-        os.fsync(writing.fileno())
+
+
+def _seal(file: Path) -> None:
+    """Make a file survive a power cut, and hard to change by mistake."""
+    with file.open("rb") as finished:
+        os.fchmod(finished.fileno(), 0o444)
+        os.fsync(finished.fileno())
 
 
 def _copy_in_kernel(reading: int, writing: int, size_bytes: int) -> bool:
@@ -240,6 +249,7 @@ def _switch(
             "plain file. Close and reopen notebooks to see new data, and open it read-only."
         )
         _copy_file(snapshot, unfinished)
+        _seal(unfinished)
     unfinished.replace(paths.published_file)
     sync_folder(paths.home)
 

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import duckdb
 
-from spotify_assets.lakehouse import compaction, mirroring, publishing
+from spotify_assets.lakehouse import bi_copies, compaction, mirroring, publishing
 from spotify_assets.lakehouse.definition import literal, quoted, sql_name
 from spotify_assets.lakehouse.errors import WriteFailed
 from spotify_assets.lakehouse.transaction import Transaction, next_sequence
@@ -187,6 +187,7 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
         now=lambda: published_at,
         memory_limit=warehouse.memory_limit,
         is_thorough=True,
+        copies=bi_copies.BiCopies.of_setting(warehouse.bi_copies, keeps_undeclared=False),
     )
 
 

@@ -28,7 +28,7 @@ def connect(home: Path) -> duckdb.DuckDBPyConnection:
 
 
 def scan_table(home: Path, name: str) -> pl.LazyFrame:
-    """A table of the newest published file, such as `daily.artists`; only the columns that are used are read.
+    """A table or view of the newest published file, such as `daily.artists`; only the columns that are used are read.
 
     The frame keeps to the snapshot that is newest now, however late it is collected.
 
@@ -93,7 +93,9 @@ def open_snapshot(file: Path) -> duckdb.DuckDBPyConnection:
 def _from_table(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     schema, _, table = name.partition(".")
     known = connection.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY ALL"
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() UNION ALL "
+        "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal "
+        "ORDER BY ALL"
     ).fetchall()
     if (schema, table) not in known:
         names = ", ".join(".".join(each) for each in known) or "no table at all"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spotify_assets import progress
-from spotify_assets.lakehouse import mirror, mirroring, publishing
+from spotify_assets.lakehouse import bi_copies, mirror, mirroring, publishing
 from spotify_assets.lakehouse.errors import LockTimeout
 from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
@@ -117,6 +117,7 @@ class RunSession:
             log=self.log,
             now=self._clock,
             memory_limit=warehouse.memory_limit,
+            copies=bi_copies.BiCopies.of_setting(warehouse.bi_copies, warehouse.bi_copies_hours),
         )
         if state is not None and self._instances and (report is not None or is_other_standing):
             from spotify_assets.lakehouse.mirror_events import report_update

@@ -74,6 +74,8 @@ class Warehouse(DuckDBResource):
     snapshots_kept: int = Field(default=3, description="Published snapshots kept, at least 3.")
     mirror: MirrorConfiguration = Field(default=MirrorConfiguration(), description="Where the mirror is kept.")
     mirror_versions_kept: int = Field(default=3, description="Versions of the mirror kept.")
+    bi_copies: str = Field(default="", description="Formats of the BI copies in the mirror, joined by commas.")
+    bi_copies_hours: float = Field(default=0.0, description="Hours for which they may show an older snapshot.")
     compaction_free_bytes: int = Field(
         default=32_000_000, description="Free bytes in the file, more than half of it, that are worth writing it anew."
     )
@@ -101,6 +103,8 @@ class Warehouse(DuckDBResource):
             snapshots_kept=settings.snapshots_kept,
             mirror=MirrorConfiguration.from_settings(settings),
             mirror_versions_kept=settings.mirror_versions_kept,
+            bi_copies=settings.bi_copies,
+            bi_copies_hours=settings.bi_copies_hours,
             days_table=days_table,
             code_versions=code_versions or {},
         )

@@ -10,7 +10,21 @@ from spotify_assets.schemas import raw  # isort: skip  (the order of the data's 
 from spotify_assets.schemas import raw_api  # isort: skip
 from spotify_assets.schemas import clean  # isort: skip
 from spotify_assets.schemas import daily  # isort: skip
+from spotify_assets.schemas import my  # isort: skip
 from spotify_assets.schemas import meta  # isort: skip
-from spotify_assets.schemas.table import Layout, Table, table_named, tables
+from spotify_assets.schemas.table import Layout, Table, View, table_named, tables, views
 
-__all__ = ["Layout", "Table", "clean", "daily", "meta", "raw", "raw_api", "table_named", "tables"]
+__all__ = [
+    "Layout",
+    "Table",
+    "View",
+    "clean",
+    "daily",
+    "meta",
+    "my",
+    "raw",
+    "raw_api",
+    "table_named",
+    "tables",
+    "views",
+]

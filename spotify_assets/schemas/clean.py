@@ -26,7 +26,14 @@ _API = "raw.recently_played"
 class Plays(Table):
     """One row for each play, whatever sources told of it."""
 
-    layout = Layout("clean", "plays", day_column="played_on", month_column="played_on", sort=("ended_at", "play_id"))
+    layout = Layout(
+        "clean",
+        "plays",
+        day_column="played_on",
+        month_column="played_on",
+        sort=("ended_at", "play_id"),
+        copied_by_year=True,
+    )
 
     listener = text("Who played it.", key=True, sources=[f"{_HISTORY}.listener"])
     play_id = whole_number(

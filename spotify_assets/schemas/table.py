@@ -1,12 +1,13 @@
 """The base of every table's schema: what a table is called, where its rows lie and what a column means.
 
 Here belongs what holds for all tables. A table's own columns belong in the module of its DuckDB schema
-(`raw`, `clean`, `daily`, `meta`); reading or writing anything belongs in `spotify_assets.lakehouse`.
+(`raw`, `clean`, `daily`, `meta`, views in `my`); reading or writing anything belongs in `spotify_assets.lakehouse`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -27,6 +28,7 @@ class Layout:
             into one file.
         sort: Columns that order the rows of a mirrored file; the primary key unless given.
         mirrored: Whether the Parquet mirror holds the table.
+        copied_by_year: Whether the BI copy of the table is one file for each year of `month_column`.
     """
 
     schema: str
@@ -35,9 +37,32 @@ class Layout:
     month_column: str | None = None
     sort: tuple[str, ...] = ()
     mirrored: bool = True
+    copied_by_year: bool = False
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether there is a BI copy: of whatever is mirrored and not merely what arrived."""
+        return self.mirrored and self.schema != "raw"
+
+    def copy_name(self, year: str = "") -> str:
+        """Name of a BI copy's file, without its ending: `clean_tracks`, `clean_plays_2024`."""
+        return "_".join(filter(None, (self.schema, self.table, year)))
+
+    def is_copy_name(self, name: str) -> bool:
+        """Whether `copy_name` may give this."""
+        return re.fullmatch(re.escape(self.copy_name()) + (r"_\d+" if self.copied_by_year else ""), name) is not None
+
+
+def _share_copies(one: Layout, other: Layout) -> bool:
+    return (
+        one.is_copied
+        and other.is_copied
+        and (one.is_copy_name(other.copy_name()) or other.is_copy_name(one.copy_name()))
+    )
 
 
 _registered: dict[str, type[Table]] = {}
+_registered_views: dict[str, type[View]] = {}
 
 
 class Table(dy.Schema):
@@ -47,7 +72,7 @@ class Table(dy.Schema):
     UI and the data dictionary.
 
     Raises:
-        ValueError: Two different classes declare one table.
+        ValueError: Two different classes declare one table, or two tables whose BI copies would be one file.
     """
 
     layout: ClassVar[Layout]
@@ -56,12 +81,22 @@ class Table(dy.Schema):
         super().__init_subclass__(**arguments)
         if "layout" not in cls.__dict__:
             return
-        known = _registered.get(cls.qualified_name())
+        known = {**_registered, **_registered_views}.get(cls.qualified_name())
         if known and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(
                 f"{cls.__module__}.{cls.__qualname__} and {known.__module__}.{known.__qualname__} both declare the "
                 f"table {cls.qualified_name()}; give one of them another name in its layout"
             )
+        for other in (*_registered.values(), *_registered_views.values()):
+            if other.qualified_name() != cls.qualified_name() and _share_copies(cls.layout, other.layout):
+                raise ValueError(
+                    f"the BI copies of {cls.qualified_name()} and {other.qualified_name()} would be one file; give one "
+                    "of them another name in its layout"
+                )
+        cls._register()
+
+    @classmethod
+    def _register(cls) -> None:
         _registered[cls.qualified_name()] = cls
 
     @classmethod
@@ -94,6 +129,41 @@ class Table(dy.Schema):
         return (cls.columns()[column].metadata or {}).get("sources", ())
 
 
+_TABLE_IN_QUERY = re.compile(r"\{(\w+\.\w+)\}")
+
+
+class View(Table):
+    """A look at tables, in the published file and among the BI copies; its rows are stored nowhere else.
+
+    A subclass declares `layout`, its columns (the primary key tells rows apart and orders the copies) and `query`.
+    `views()` names it; `tables()`, and with it the warehouse and the mirror, does not.
+
+    Attributes:
+        query: A SELECT of the declared columns, in DuckDB's SQL; tables stand in braces: `FROM {clean.plays} AS play`.
+            What the warehouse does not have yet is a table without rows there, or a column of NULLs.
+    """
+
+    query: ClassVar[str]
+
+    @classmethod
+    def _register(cls) -> None:
+        _registered_views[cls.qualified_name()] = cls
+
+    @classmethod
+    def inputs(cls) -> tuple[type[Table], ...]:
+        """The tables that it looks at.
+
+        Raises:
+            KeyError: One is not declared.
+        """
+        return tuple(table_named(name) for name in dict.fromkeys(_TABLE_IN_QUERY.findall(cls.query)))
+
+    @classmethod
+    def query_from(cls, relation: Callable[[type[Table]], str]) -> str:
+        """The query with what `relation` says in the place of each table."""
+        return _TABLE_IN_QUERY.sub(lambda match: relation(table_named(match.group(1))), cls.query)
+
+
 # Both are asked for thousands of times in the smallest import, and dataframely walks the class each time.
 
 
@@ -110,6 +180,11 @@ def _polars_schema(table: type[Table]) -> pl.Schema:
 def tables() -> tuple[type[Table], ...]:
     """Every declared table, in the order of declaration."""
     return tuple(_registered.values())
+
+
+def views() -> tuple[type[View], ...]:
+    """Every declared view, in the order of declaration."""
+    return tuple(_registered_views.values())
 
 
 def table_named(qualified_name: str) -> type[Table]:

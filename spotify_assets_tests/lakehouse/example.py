@@ -17,7 +17,9 @@ from spotify_assets.schemas.table import count, day, instant, text, whole_number
 class Readings(Table):
     """Readings of a gauge, replaced by day."""
 
-    layout = Layout("example", "readings", day_column="read_on", month_column="read_on", sort=("read_at",))
+    layout = Layout(
+        "example", "readings", day_column="read_on", month_column="read_on", sort=("read_at",), copied_by_year=True
+    )
 
     gauge = text("Which gauge.", key=True)
     read_at = instant("When.", key=True)
