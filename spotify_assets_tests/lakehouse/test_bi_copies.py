@@ -283,6 +283,9 @@ class FixedKeys:
 
     folder: Path
 
+    def close(self) -> None:
+        """Nothing is under way."""
+
     def read_manifest(self) -> Manifest | None:
         file = self.folder / "manifest.json"
         return Manifest.from_json(file.read_text()) if file.exists() else None
