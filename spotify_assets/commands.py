@@ -146,16 +146,11 @@ def spotify_offer(settings: Settings, listener: str) -> str:
         settings: Of the home.
         listener: Whose sign-in to ask with; empty for the app's own token.
     """
-    from spotify_assets.spotify.client import SpotifyClient
-    from spotify_assets.spotify.credentials import credentials_of
     from spotify_assets.spotify.errors import SpotifyError
-    from spotify_assets.spotify.sign_in import token_source
+    from spotify_assets.spotify.sign_in import signed_in_client
 
-    now = Clock().now
-    credentials = credentials_of(settings)
-    assert credentials is not None, "somebody has just signed in"
-    tokens = token_source(settings, now=now)
-    client = SpotifyClient.of_home(settings, tokens, now=now, sleep=time.sleep, application=credentials.client_id)
+    client = signed_in_client(settings, now=Clock().now, sleep=time.sleep)
+    assert client is not None, "somebody has just signed in"
     try:
         return client.capabilities(listener).text
     except SpotifyError as error:

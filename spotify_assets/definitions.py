@@ -162,19 +162,16 @@ def build_spotify(
 
     def make(_: dg.InitResourceContext) -> Spotify:
         # Loaded where it is needed only: spotipy takes as long as a tenth of every start.
-        from spotify_assets.spotify.client import SpotifyClient
-        from spotify_assets.spotify.credentials import CredentialsUnusable, credentials_of
+        from spotify_assets.spotify.credentials import CredentialsUnusable
         from spotify_assets.spotify.quota import BUCKETS
-        from spotify_assets.spotify.sign_in import token_source
+        from spotify_assets.spotify.sign_in import signed_in_client
 
         try:
-            credentials = credentials_of(settings)
-            tokens = token_source(settings, now=now)
+            client = signed_in_client(settings, now=now, sleep=sleep)
         except CredentialsUnusable as error:
             return Spotify(None, listeners, household.markets, trouble=f"{str(error).rstrip('.')}.")
-        if credentials is None:
+        if client is None:
             return Spotify(None, listeners, household.markets)
-        client = SpotifyClient.of_home(settings, tokens, now=now, sleep=sleep, application=credentials.client_id)
         return Spotify(
             client,
             listeners,

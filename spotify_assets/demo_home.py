@@ -15,16 +15,14 @@ from spotify_assets.automation.jobs import ASK_EVERYTHING_JOB, IMPORT_PURPOSE
 from spotify_assets.clock import Clock
 from spotify_assets.commands import Finished, build, serve_ui
 from spotify_assets.demo import DemoPackages
-from spotify_assets.demo.services import DemoServices, Story, record_polls, serve_demo
-from spotify_assets.demo.spotify import DEVELOPMENT, EXTENDED
+from spotify_assets.demo.services import COHORTS, DemoServices, Story, record_polls, serve_demo
+from spotify_assets.demo.spotify import EXTENDED
 from spotify_assets.demo.spotify.accounts import answer_consent_page
 from spotify_assets.instance import prepare_home
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import forget_credentials
 from spotify_assets.spotify.sign_in import REDIRECT_URI, Dialogue, sign_in, sign_out
 from spotify_assets.spotify.token_folder import TokenFolder
-
-COHORTS = {cohort.name: cohort for cohort in (EXTENDED, DEVELOPMENT)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def make_demo(settings: Settings, *, years: int, cohort: str = EXTENDED.name) ->
     prepare_home(settings)
     folder = _exports_folder(settings)
     now = Clock().now
-    story = Story.beginning(Clock().today(settings.zone_name), years=years, timezone=settings.zone_name)
+    story = Story.beginning(Clock().today(settings.zone_name), years=years, timezone=settings.zone_name, cohort=cohort)
     progress.report("Inventing a listener")
     packages = story.write_packages(folder)
     progress.report("Recording polls")
@@ -67,7 +65,7 @@ def make_demo(settings: Settings, *, years: int, cohort: str = EXTENDED.name) ->
     story.write(folder)
     if not finished.outcome.is_success:
         return DemoFinished(finished.outcome, finished.report, finished.failure)
-    with _signed_in(settings, packages, cohort) as (served, services):
+    with _signed_in(settings, packages, story) as (served, services):
         progress.report("Asking the demo Spotify")
         asked = build(served, {}, purpose=ASK_EVERYTHING_JOB, asking_job=ASK_EVERYTHING_JOB)
         requests = dict(services.spotify.requests.by_bucket())
@@ -79,21 +77,18 @@ def is_demo(settings: Settings) -> bool:
     return Story.read(_exports_folder(settings)) is not None
 
 
-def serve_demo_ui(
-    settings: Settings, port: int, *, cohort: str = EXTENDED.name, tell: Callable[[Settings, int], None]
-) -> int:
+def serve_demo_ui(settings: Settings, port: int, *, tell: Callable[[Settings, int], None]) -> int:
     """As `commands.serve_ui`, on a home of `make_demo`, beside a demo Spotify in which its listener goes on listening.
 
     Args:
         settings: Of the demo's home.
         port: Of the UI.
-        cohort: As in `make_demo`.
         tell: Is told the settings with which the demo Spotify is asked, and the port.
     """
     folder = _exports_folder(settings)
     story = Story.read(folder)
     assert story is not None, "is_demo tells"
-    with _signed_in(settings, story.write_packages(folder), cohort) as (served, _):
+    with _signed_in(settings, story.write_packages(folder), story) as (served, _):
         tell(served, port)
         return serve_ui(served, port)
 
@@ -115,10 +110,10 @@ class _Visitor(Dialogue):
 
 
 @contextmanager
-def _signed_in(settings: Settings, packages: DemoPackages, cohort: str) -> Iterator[tuple[Settings, DemoServices]]:
+def _signed_in(settings: Settings, packages: DemoPackages, story: Story) -> Iterator[tuple[Settings, DemoServices]]:
     """Settings with which a demo Spotify is asked, for as long as it is served and its listener is signed in."""
     now = Clock().now
-    with serve_demo(packages, now=now, cohort=COHORTS[cohort]) as services:
+    with serve_demo(packages, now=now, cohort=COHORTS[story.cohort]) as services:
         served = settings.model_copy(
             update={
                 "api_url": f"{services.spotify_url}/v1",

@@ -23,6 +23,7 @@ from spotify_assets.demo.spotify.accounts import Accounts, DemoApp
 from spotify_assets.demo.spotify.catalogue import audio_features
 
 LISTENER = "demo"
+COHORTS = {cohort.name: cohort for cohort in (EXTENDED, DEVELOPMENT)}
 EXPORTED_DAYS_AGO = 10
 POLLED_EVERY = timedelta(minutes=30)
 
@@ -40,17 +41,19 @@ class Story:
     :param live_until: last local day on which the listener listens.
     :param years: length of the history before the exports end.
     :param timezone: IANA name of the listener's zone.
+    :param cohort: name of what kind of app asks: one of COHORTS.
     """
 
     last_exported_day: date
     live_until: date
     years: int
     timezone: str
+    cohort: str = EXTENDED.name
 
     @classmethod
-    def beginning(cls, today: date, *, years: int, timezone: str) -> Story:
+    def beginning(cls, today: date, *, years: int, timezone: str, cohort: str) -> Story:
         """The story as it is told on its first day."""
-        return cls(today - timedelta(days=EXPORTED_DAYS_AGO), today + _GOES_ON_FOR, years, timezone)
+        return cls(today - timedelta(days=EXPORTED_DAYS_AGO), today + _GOES_ON_FOR, years, timezone, cohort)
 
     @classmethod
     def read(cls, folder: Path) -> Story | None:
@@ -58,7 +61,8 @@ class Story:
         try:
             told = json.loads((folder / "story.json").read_text())
             days = {name: date.fromisoformat(told.pop(name)) for name in ("last_exported_day", "live_until")}
-            return cls(**days, **told)
+            story = cls(**days, **told)
+            return story if story.cohort in COHORTS else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

@@ -27,6 +27,7 @@ from spotipy.cache_handler import MemoryCacheHandler
 
 from spotify_assets.listeners import Household
 from spotify_assets.settings import Settings
+from spotify_assets.spotify.client import SpotifyClient
 from spotify_assets.spotify.credentials import Credentials, credentials_of, keep_credentials
 from spotify_assets.spotify.errors import NotSignedIn, SpotifyError, WrongUse
 from spotify_assets.spotify.sign_in_secret import forget_sign_in, keep_sign_ins, token_folder
@@ -192,6 +193,26 @@ def token_source(settings: Settings, *, now: Callable[[], datetime]) -> TokenSou
         accounts_url=settings.accounts_url,
         now=now,
     )
+
+
+def signed_in_client(
+    settings: Settings, *, now: Callable[[], datetime], sleep: Callable[[float], None]
+) -> SpotifyClient | None:
+    """Who asks Spotify for a home; None where no app is known.
+
+    Args:
+        settings: Of the home.
+        now: Tells the instant (UTC).
+        sleep: Waits for so many seconds.
+
+    Raises:
+        CredentialsUnusable: As `token_source`.
+    """
+    credentials = credentials_of(settings)
+    if credentials is None:
+        return None
+    tokens = token_source(settings, now=now)
+    return SpotifyClient.of_home(settings, tokens, now=now, sleep=sleep, application=credentials.client_id)
 
 
 def _writable_folder(settings: Settings) -> TokenFolder:
