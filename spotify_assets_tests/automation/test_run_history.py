@@ -132,7 +132,9 @@ def test_the_pages_of_assets_still_know_every_partition(
     prune_run_history(instance, in_a_month())
     after = ask()
     assert json.dumps(after["daily/hours"]).count("RunNotFoundError") == 1
-    assert json.loads(json.dumps(after).replace("RunNotFoundError", "Run")) == before
+    # What the mirror wrote is reported by no run at all, so that there is none before either.
+    names_of_runs = ("RunNotFoundError", "Run")
+    assert json.dumps(after).replace(*names_of_runs) == json.dumps(before).replace(*names_of_runs)
 
 
 def test_a_home_that_only_had_nights_keeps_the_last_one(settings: Settings, instance: dg.DagsterInstance) -> None:
