@@ -43,7 +43,7 @@ from spotify_assets.lakehouse.event_log import BatchedSqliteEventLogStorage
 STOCK = "telemetry: {enabled: false}\npython_logs: {python_log_level: INFO}\n"
 SHIPPED = resources.files("spotify_assets").joinpath("dagster.yaml").read_text()
 
-DAYS = 40
+DAYS = 20
 BATCH = 16
 RANGE_RUN = "11111111-1111-4111-8111-111111111111"
 WHOLE_RUN = "22222222-2222-4222-8222-222222222222"
@@ -123,7 +123,7 @@ def live_a_little(instance: dg.DagsterInstance) -> None:
     assert run_days(instance, RANGE_RUN, 0, DAYS - 1, **{"per partition": "yes"})
     once = definitions.resolve_job_def("once")
     assert once.execute_in_process(instance=instance, run_id=WHOLE_RUN).success
-    assert not run_days(instance, FAILED_RUN, DAYS - 5, DAYS + 30)
+    assert not run_days(instance, FAILED_RUN, DAYS - 5, DAYS + 15)
     days = definitions.resolve_job_def("days")
     assert days.execute_in_process(instance=instance, run_id=DAY_RUN, partition_key=keys[3]).success
     tags = {"dagster/data_version": "abc"}
