@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,9 @@ from polars.io.plugins import register_io_source
 
 from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse.definition import Catalog, quoted, select, set_up, sql_name
-from spotify_assets.lakehouse.mirror import Manifest, MirrorFile
+from spotify_assets.lakehouse.mirror import Manifest, MirrorFile, changes_of, published_at_of
 from spotify_assets.lakehouse.views import view_query
 from spotify_assets.schemas import Table, tables, views
-from spotify_assets.schemas.meta import Changes, Published
 
 FOLDER = "bi"
 VERSION_KEY = f"{FOLDER}/VERSION"
@@ -103,7 +102,7 @@ class BiCopies:
             if known.get(copy.name) != copy.definition
             or any(key not in kept or kept[key].change_sequence != copy.sequence for key in copy.keys(self.formats))
         ]
-        published_at = _published_at(connection)
+        published_at = published_at_of(connection)
         is_as_declared = set(kept) == keys and known == definitions
         is_of_snapshot = old.copies.get("snapshot_sequence") == sequence if copies else True
         return CopyPlan(
@@ -247,18 +246,9 @@ def _is_declared(name: str) -> bool:
     return any(table.layout.is_copied and table.layout.is_copy_name(name) for table in (*tables(), *views()))
 
 
-def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    told = connection.execute(f"SELECT max(published_at) FROM {sql_name(Published)}").fetchall()[0][0]
-    return told and told.astimezone(UTC)
-
-
 def _copies(connection: duckdb.DuckDBPyConnection) -> list[_Copy]:
     catalog = Catalog(connection)
-    changes: dict[str, dict[str, int]] = {}
-    if catalog.columns(Changes):
-        rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
-        for name, month, number in rows:
-            changes.setdefault(name, {})[month] = number
+    changes = changes_of(connection, catalog)
 
     def last_change(table: type[Table], year: str = "") -> int:
         of_table = changes.get(table.qualified_name(), {})

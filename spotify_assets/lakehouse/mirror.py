@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,13 +28,14 @@ import polars as pl
 
 from spotify_assets import progress
 from spotify_assets.arrow import frame_of
+from spotify_assets.lakehouse import home_facts
 from spotify_assets.lakehouse.definition import Catalog, duckdb_type, literal, quoted, select, set_up, sql_name
 from spotify_assets.lakehouse.errors import MirrorRefused
 from spotify_assets.lakehouse.publishing import published_sequence, sync_folder
 from spotify_assets.lakehouse.reading import open_snapshot, snapshot_file
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
 from spotify_assets.schemas import Table, tables
-from spotify_assets.schemas.meta import Changes
+from spotify_assets.schemas.meta import Changes, Published
 from spotify_assets.settings import HomePaths
 
 _THREADS = 2
@@ -81,6 +83,10 @@ class Manifest:
 
     Attributes:
         copies: What `Copies` tells of the files that are copies.
+        changes: Numbers of the last changes (`meta.changes`), by table and month, where no file tells them. None in
+            manifests that were made before a restore needed them.
+        published_at: When the published file was made that it shows, ISO 8601; empty when that is not known.
+        home: What a restored home needs besides tables (`home_facts`).
     """
 
     snapshot_sequence: int
@@ -89,6 +95,9 @@ class Manifest:
     home_id: str = ""
     revision: str = ""
     copies: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, dict[str, int]] | None = None
+    published_at: str = ""
+    home: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One text for one content."""
@@ -103,6 +112,9 @@ class Manifest:
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
             "copies": self.copies,
+            "changes": self.changes,
+            "published_at": self.published_at,
+            "home": self.home,
             "files": files,
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -124,6 +136,9 @@ class Manifest:
                 content.get("home_id", ""),
                 content.get("revision", ""),
                 content.get("copies", {}),
+                content.get("changes"),
+                content.get("published_at", ""),
+                content.get("home", {}),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the manifest lacks or has an unknown entry: {error}") from error
@@ -360,6 +375,7 @@ def update_mirror(
     last_revision: str = "",
     takes_over: bool = False,
     copies: Copies | None = None,
+    home: dict[str, Any] | None = None,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -372,6 +388,7 @@ def update_mirror(
             another machine may have written it, and changes have the same numbers in both: every file is compared.
         takes_over: Whether another lakehouse's mirror is written over.
         copies: Makes the files beside the tables; without it they stay as they are.
+        home: What a restored home needs besides tables (`home_facts`); without it that stays as it is.
 
     Returns:
         None when the mirror is up to date already.
@@ -383,7 +400,9 @@ def update_mirror(
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over, copies)
+        return _update(
+            paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over, copies, home
+        )
     finally:
         target.close()
 
@@ -398,6 +417,7 @@ def _update(
     last_revision: str,
     takes_over: bool,
     copies: Copies | None,
+    home: dict[str, Any] | None,
 ) -> MirrorReport | None:
     manifest = target.read_manifest()
     sequence = published_sequence(paths)
@@ -410,7 +430,7 @@ def _update(
             )
         log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
-    elif manifest is not None and home_id and manifest.revision != last_revision:
+    elif manifest is not None and manifest.revision != last_revision:
         log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
     if manifest is not None and manifest.snapshot_sequence > sequence:
@@ -424,12 +444,23 @@ def _update(
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         plan = copies.compare(connection, old, sequence) if copies else None
         is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
-        if is_complete and old.snapshot_sequence == sequence and old.tables == described:
+        is_same_home = home is None or home_facts.are_equal(old.home, home)
+        if is_complete and is_same_home and old.snapshot_sequence == sequence and old.tables == described:
             target.remove_old_versions()
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "", old.copies)
+            new = Manifest(
+                sequence,
+                {},
+                described,
+                home_id,
+                uuid.uuid4().hex if home_id else "",
+                old.copies,
+                changes_of(connection, Catalog(connection)),
+                published_at.isoformat() if (published_at := published_at_of(connection)) else "",
+                old.home if home is None else home,
+            )
             told = log if keeps_undeclared else None
             return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told)
     finally:
@@ -442,14 +473,10 @@ def _compare(
     """The tables as they are declared now, the parts to write, and the keys of files that are to go."""
     declared = {table.qualified_name(): table for table in tables()}
     catalog = Catalog(connection)
+    changes = changes_of(connection, catalog)
     mirrored = {name: table for name, table in declared.items() if table.layout.mirrored and catalog.columns(table)}
     described = {name: table for name, table in old.tables.items() if keeps_undeclared and name not in declared}
     described |= {name: _description(table) for name, table in mirrored.items()}
-    changes: dict[str, dict[str, int]] = {}
-    if catalog.columns(Changes):
-        rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
-        for name, month, number in rows:
-            changes.setdefault(name, {})[month] = number
     obsolete = {
         file.key
         for file in old.files.values()
@@ -521,9 +548,15 @@ def _write(
             written.add(made_copy.key)
     if removed:
         target.drop_keys(sorted(removed))
+    new = replace(new, changes=_untold(new.changes or {}, files.values()))
     target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()
     return _report(replace(new, files=files), written, {key: old.files[key] for key in removed})
+
+
+def report_of(manifest: Manifest) -> MirrorReport:
+    """What a manifest names, as an update tells that had nothing to write."""
+    return _report(manifest, set(), {})
 
 
 def _report(manifest: Manifest, written: set[str], removed: dict[str, MirrorFile]) -> MirrorReport:
@@ -710,10 +743,43 @@ def _description(table: type[Table]) -> dict[str, Any]:
         "month_column": table.layout.month_column,
         "sort": table.sort_columns(),
         "columns": [
-            {"name": name, "type": duckdb_type(table, name), "description": column.description or ""}
+            {
+                "name": name,
+                "type": duckdb_type(table, name),
+                "nullable": column.nullable,
+                "description": column.description or "",
+            }
             for name, column in table.columns().items()
         ],
     }
+
+
+def changes_of(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> dict[str, dict[str, int]]:
+    """Number of the last change by table and month."""
+    changes: dict[str, dict[str, int]] = {}
+    if catalog.columns(Changes):
+        rows = connection.execute(
+            f"SELECT table_name, month, sequence FROM {sql_name(Changes)} ORDER BY ALL"
+        ).fetchall()
+        for name, month, number in rows:
+            changes.setdefault(name, {})[month] = number
+    return changes
+
+
+def _untold(changes: dict[str, dict[str, int]], files: Iterable[MirrorFile]) -> dict[str, dict[str, int]]:
+    """Changes of which no file tells: of months that lost their rows, of tables that are not mirrored."""
+    told = {(file.table, file.month, file.change_sequence) for file in files}
+    untold = {
+        name: {month: number for month, number in of_table.items() if (name, month, number) not in told}
+        for name, of_table in changes.items()
+    }
+    return {name: of_table for name, of_table in untold.items() if of_table}
+
+
+def published_at_of(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When a snapshot was published (UTC)."""
+    told = connection.execute(f"SELECT max(published_at) FROM {sql_name(Published)}").fetchall()[0][0]
+    return told and told.astimezone(UTC)
 
 
 def _size(path: Path) -> int | None:
