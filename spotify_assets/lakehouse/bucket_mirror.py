@@ -144,6 +144,7 @@ class BucketMirror:
             for key, file in manifest.files.items()
         }
         content = replace(manifest, files=files).to_json().encode()
+        sha256 = hashlib.sha256(content).digest()
         try:
             # Some stores take no notice of a condition: what they have is looked at as late as can be.
             found = self._bucket.get(MANIFEST_KEY)
@@ -152,7 +153,8 @@ class BucketMirror:
             written = self._bucket.put(
                 MANIFEST_KEY,
                 content,
-                metadata=self._metadata(content),
+                metadata=self._metadata(sha256),
+                sha256=sha256,
                 content_type="application/json",
                 if_match=self._etag,
                 if_absent=self._etag is None,
@@ -241,11 +243,12 @@ class BucketMirror:
         listed = self._listed.get(key)
         return listed is not None and (listed.etag, listed.size_bytes) == (etag, size_bytes)
 
-    def _metadata(self, content: bytes) -> dict[str, str]:
-        return {_OURS: self._home_id, "sha256": hashlib.sha256(content).hexdigest()}
+    def _metadata(self, sha256: bytes) -> dict[str, str]:
+        return {_OURS: self._home_id, "sha256": sha256.hex()}
 
     def _upload(self, key: str, content: bytes) -> None:
-        self._put[key] = self._bucket.put(key, content, metadata=self._metadata(content))
+        sha256 = hashlib.sha256(content).digest()
+        self._put[key] = self._bucket.put(key, content, metadata=self._metadata(sha256), sha256=sha256)
 
     def _left_over(self) -> list[str]:
         """Our files that no manifest names, of runs that were killed before their manifest or after it."""
