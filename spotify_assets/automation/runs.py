@@ -18,15 +18,12 @@ from spotify_assets.instance import PROCESS_TAG, report_unfinished_runs
 from spotify_assets.lakehouse import FileLock, Warehouse, living_run, run_session
 from spotify_assets.schemas import raw_api
 from spotify_assets.settings import HomePaths
-from spotify_assets.state import State, StateError, is_held
+from spotify_assets.state import BUILT_FROM, State, StateError, is_held
 
 JOINED_WITHIN_DAYS = 31
 """Ranges of stale days closer than this are one run: a run costs more than a month of days."""
 
 _NO_NEWS = frozenset(table.qualified_name() for table in raw_api.WRITTEN_AT_EVERY_QUESTION)
-
-_BUILT_FROM = "built_from_change"
-"""Note in `state.sqlite`: up to which change of the raw tables everything is built."""
 
 _UNHEARD_OF = timedelta(minutes=15)
 
@@ -139,7 +136,7 @@ def build_everything(
                 )
             )
             # Not what has come in this run: one that was killed before it could build leaves its news to the next.
-            if not outcome.is_success or _news(warehouse) == int(state.note(_BUILT_FROM) or 0):
+            if not outcome.is_success or _news(warehouse) == int(state.note(BUILT_FROM) or 0):
                 return outcome
         imports = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
@@ -173,7 +170,7 @@ def build_everything(
             )
             outcome.built_days += number_of_days
         if outcome.is_success:
-            state.set_note(_BUILT_FROM, str(_news(warehouse)))
+            state.set_note(BUILT_FROM, str(_news(warehouse)))
     return outcome
 
 
