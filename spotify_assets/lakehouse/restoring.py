@@ -17,8 +17,10 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.arrow import FrameStream
 from spotify_assets.lakehouse import home_facts, publishing
 from spotify_assets.lakehouse.definition import create, literal, polars_type, quoted, sql_name
 from spotify_assets.lakehouse.errors import (
@@ -43,7 +45,7 @@ from spotify_assets.lakehouse.transaction import WHOLE_TABLE
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas.meta import Changes, DayVersions
 from spotify_assets.settings import HomePaths, Settings, bucket_and_prefix
-from spotify_assets.state import State
+from spotify_assets.state import State, StateError
 
 Log = Callable[[str], None]
 
@@ -134,6 +136,7 @@ def restore(
     now: Callable[[], datetime],
     log: Log,
     tell: Callable[[RestoreReport, Manifest], RestoreReport] | None = None,
+    patience_seconds: float = 15.0,
 ) -> RestoreReport:
     """Rebuild a home's warehouse, published file and state from a mirror.
 
@@ -144,6 +147,7 @@ def restore(
         now: Gives the instant where the mirror does not tell when it was published.
         log: Told, in sentences for persons, whom the restore waits for.
         tell: Called when all but the warehouse is in its place; its answer is the report.
+        patience_seconds: How long the mirror may be between two versions before that is an error.
 
     Raises:
         RestoreRefused: The home has a lakehouse, or there is no such version.
@@ -151,7 +155,7 @@ def restore(
         MirrorError: There is no mirror, it is damaged, being repaired, or of a newer version of this program.
         LockTimeout: A run is at work on the home.
     """
-    reader = MirrorReader(origin.source)
+    reader = MirrorReader(origin.source, patience_seconds=patience_seconds)
     if origin.source.manifest_text(None) is None:
         raise RestoreRefused(
             f"there is no mirror in {origin.address}: it has no {MANIFEST_KEY}. Say where it is with --from "
@@ -173,7 +177,7 @@ def restore(
             return _finish(warehouse, _staged(warehouse, staging), origin, version.manifest, rows, now, log, tell)
         except (duckdb.Error, OSError) as error:
             raise _failed(warehouse.paths, error) from error
-        except PublicationFailed as error:
+        except (PublicationFailed, StateError) as error:
             raise _failed(warehouse.paths, error.__cause__ or error) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -368,16 +372,20 @@ def _insert(
 
 def _note_changes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
     """Have the numbers of changes go on where the mirror ended, also where it was made without the bookkeeping."""
-    if Changes.qualified_name() in manifest.tables:
-        return
     create(connection, Changes)
-    changes = [
-        (file.table, file.month, file.change_sequence)
+    changes = {
+        (file.table, file.month): file.change_sequence
         for file in manifest.files.values()
         if not file.is_copy and file.change_sequence > 0
-    ]
-    changes.append((DayVersions.qualified_name(), WHOLE_TABLE, manifest.snapshot_sequence))
-    connection.executemany(f"INSERT INTO {sql_name(Changes)} VALUES (?, ?, ?)", changes)
+    }
+    for name, of_table in (manifest.changes or {}).items():
+        changes |= {(name, month): number for month, number in of_table.items()}
+    if manifest.changes is None:
+        changes[DayVersions.qualified_name(), WHOLE_TABLE] = manifest.snapshot_sequence
+    rows = [(*key, number) for key, number in sorted(changes.items())]
+    frame = pl.DataFrame(rows, schema=Changes.polars_schema(), orient="row")
+    incoming = FrameStream(frame)  # noqa: F841
+    connection.execute(f"INSERT INTO {sql_name(Changes)} BY NAME SELECT * FROM incoming").fetchall()
 
 
 def _finish(
@@ -404,7 +412,7 @@ def _finish(
         files=len(files),
         size_bytes=sum(file.size_bytes for file in files),
         is_own_mirror=origin.is_own,
-        is_complete=Changes.qualified_name() in manifest.tables,
+        is_complete=manifest.changes is not None,
         settings_told=dict(manifest.home.get("settings", {})),
         remarks=tuple(home_facts.adopt(paths, manifest.home)),
     )
