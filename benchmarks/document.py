@@ -312,7 +312,7 @@ def _mirror_rows(size: Size) -> list[tuple[str, str]]:
             f"{_memory(run['peak_mb'])}"
         )
 
-    rows = [
+    return [
         ("first import, mirror in a folder", process(folder)),
         ("first import, mirror in a bucket", process(bucket)),
         ("… as many times as long", f"{bucket['wall_seconds'] / folder['wall_seconds']:.2f} ×"),
@@ -326,13 +326,9 @@ def _mirror_rows(size: Size) -> list[tuple[str, str]]:
         ("one new day", process(day)),
         ("… objects put", f"{_months_put(put_on_day)}, {_put(put_on_day, 'tables')} whole tables, the manifest"),
         ("… and BI copies", _put(put_on_day, "copies")),
+        ("`mirror verify`, every file read", process(size["verify"])),
+        ("`restore` into an empty home", f"{process(size['restore'])}; {size['restore']['tables']} tables equal"),
     ]
-    if verify := size.get("verify"):
-        rows.append(("`mirror verify`, every file read", process(verify)))
-    rows.append(
-        ("`restore` into an empty home", f"{process(size['restore'])}; {size['restore']['tables']} tables equal")
-    )
-    return rows
 
 
 def mirror_lines(plays: int, size: Size) -> list[str]:

@@ -358,8 +358,10 @@ class Bucket:
     def _refusal(self, code: str, doing: str, key: str, status: int = 0) -> MirrorError:
         where = self.url(key) if doing != "delete" else self.address
         if code == "NoSuchBucket":
+            elsewhere = f" --endpoint-url {self._resource.endpoint_url}" if self._resource.endpoint_url else ""
             return MirrorError(
-                f"there is no bucket {self.name} at {self._store}. Make it, or correct SPOTIFY_ASSETS_MIRROR"
+                f"there is no bucket {self.name} at {self._store}. Make it (aws s3 mb s3://{self.name}{elsewhere}), or "
+                "correct SPOTIFY_ASSETS_MIRROR"
             )
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
             return ObjectChanged(f"{where} is another one than expected: somebody else has written it")

@@ -433,6 +433,7 @@ def test_a_missing_bucket_is_named(tmp_path: Path, s3_server: S3Server) -> None:
     warehouse = warehouse_at(tmp_path, s3_server, address="s3://nowhere-at-all/x")
     update(warehouse, fill)
     assert "there is no bucket nowhere-at-all" in failure_of(warehouse)
+    assert f"aws s3 mb s3://nowhere-at-all --endpoint-url {s3_server.endpoint_url})" in failure_of(warehouse)
 
 
 def test_missing_keys_and_an_unknown_profile_are_named(
