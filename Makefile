@@ -41,8 +41,8 @@ oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported
 soak: $(SETUP) ## Minutes of kills, readers and broken exports.
 	$(BIN)/python -m pytest -m soak -q -s
 
-bench: $(SETUP) ## Measure against the floor, then live data: make bench SIZES="100000 1000000" ROUNDS=3.
-	$(BIN)/python -m benchmarks.run $(SIZES) --rounds $(ROUNDS)
+bench: $(SETUP) ## Measure against the floor, the mirror, live data: make bench SIZES="100000 1000000" ROUNDS=3.
+	$(BIN)/python -m benchmarks.run $(SIZES) --rounds $(ROUNDS) $(PARTS)
 
 bench-10m: $(SETUP) ## The same with ten million plays, once: 30 GB of disk.
 	$(BIN)/python -m benchmarks.run 10000000 --rounds 1

@@ -5,6 +5,9 @@ python -m benchmarks.cold product import EXPORT HOME
 python -m benchmarks.cold product rebuild HOME
 python -m benchmarks.cold product publish HOME
 python -m benchmarks.cold product tell FOLDER HOME
+python -m benchmarks.cold product due HOME
+python -m benchmarks.cold product verify HOME
+python -m benchmarks.cold product restore HOME
 python -m benchmarks.cold live EMPTY_FOLDER
 """
 
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,18 +31,20 @@ from benchmarks.stages import summary
 
 ROOT = Path(__file__).parent.parent
 SAMPLED_EVERY_SECONDS = 0.01
+_OF_THE_CALLER = ("SPOTIFY_ASSETS_", "DAGSTER_", "AWS_")
 
 
 class BenchmarkFailed(Exception):
     """A process did not end well; the message is what it said."""
 
 
-def run(name: str, *arguments: str | Path) -> dict[str, Any]:
+def run(name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Run a benchmark in a new process.
 
     Args:
         name: floor, product or live.
         arguments: Of its command line.
+        environment: Further variables; default settings without them.
 
     Returns:
         wall_seconds, processor_seconds (user and system, children included) and peak_mb (resident memory, megabytes
@@ -51,7 +57,8 @@ def run(name: str, *arguments: str | Path) -> dict[str, Any]:
     command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as output:
         began = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, env=_environment(), stdout=output, stderr=subprocess.STDOUT)
+        own = {**_environment(), **(environment or {})}
+        process = subprocess.Popen(command, cwd=ROOT, env=own, stdout=output, stderr=subprocess.STDOUT)
         memory_mb = _watch(process.pid)
         # The kernel's own account of the process, which no import and no exit can hide from.
         _, status, usage = os.wait4(process.pid, 0)
@@ -75,7 +82,7 @@ def run(name: str, *arguments: str | Path) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     """Default settings but for the zone: no setting of the caller's shell may reach the product."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("SPOTIFY_ASSETS_", "DAGSTER_"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_CALLER)}
     return {**own, "SPOTIFY_ASSETS_TIMEZONE": ZONE}
 
 

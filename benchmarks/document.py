@@ -57,6 +57,48 @@ def _matching(live: dict[str, Any]) -> tuple[float, float, float]:
     return wall, processor, with_told["wall_seconds"] / without["wall_seconds"]
 
 
+MIRROR_RATIO = 1.3
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 50_000 else f"{count / 1e3:,.1f} kB"
+
+
+def _put(uploads: dict[str, Any], kind: str) -> str:
+    """Objects and bytes that were put."""
+    return f"{uploads[kind]['objects']:,} ({_bytes(uploads[kind]['bytes'])})"
+
+
+def _all_put(uploads: dict[str, Any]) -> int:
+    return sum(of_kind["objects"] for of_kind in uploads.values())
+
+
+def _months_put(uploads: dict[str, Any]) -> str:
+    first, last = (uploads["months"].get(end, "no month") for end in ("first", "last"))
+    return f"{_put(uploads, 'months')} files of {first if first == last else f'{first} to {last}'}"
+
+
+def mirror_targets(size: Size) -> list[tuple[str, str, str, bool]]:
+    """What, the figure that must be reached, the measured one, and whether it is reached."""
+    folder, bucket, day = (size[name] for name in ("folder", "bucket", "next_day"))
+    months, put_without_news = day["uploads"]["months"], _all_put(size["unchanged"]["uploads"])
+    return [
+        (
+            "the first import, mirrored to an S3 server on this machine",
+            f"<= {MIRROR_RATIO} × to a folder",
+            _ratio(bucket["wall_seconds"], folder["wall_seconds"], "to a folder"),
+            bucket["wall_seconds"] <= MIRROR_RATIO * folder["wall_seconds"],
+        ),
+        (
+            "one new day uploads to it, beside the BI copies",
+            "files of that month, and small tables",
+            f"{_months_put(day['uploads'])}, {_put(day['uploads'], 'tables')} tables",
+            bool(months["objects"]) and months["first"] == months["last"],
+        ),
+        ("a run without news uploads", "0 objects", f"{put_without_news} objects", put_without_news == 0),
+    ]
+
+
 def targets(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """What, the figure that must be reached, the measured one, and whether it is reached."""
     size, largest = results["sizes"].get(TARGET_PLAYS), results["sizes"].get(LARGEST_PLAYS)
@@ -107,6 +149,9 @@ def targets(results: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         f"{published['seconds']:.3f} s",
         published["seconds"] / published["megabytes"] < 0.1 / 50,
     )
+    if mirrored := results.get("mirror", {}).get(TARGET_PLAYS):
+        for target in mirror_targets(mirrored):
+            row(*target)
     if live := results.get("live"):
         wall, processor, times = _matching(live)
         row(
@@ -241,6 +286,60 @@ them after the last 100,000 of their plays were told ([told.py](../benchmarks/to
 to decide what is one play. The floor does not know the Web API. The rest is of two invented weeks on the demo Spotify
 over real HTTP ([live.py](../benchmarks/live.py)), by its own clock: what was waited is counted, not sat through."""
 
+_MIRROR = """\
+## The mirror in a bucket
+
+The same home, once with its mirror in a folder and once in a bucket of an S3 server over HTTP on this machine, by
+turns ([mirror.py](../benchmarks/mirror.py)). The server is moto's, in Python and a process of its own: it shares the
+processors with what is measured, and what it takes of them is told, for a store that is elsewhere takes none of it. The
+bucket keeps versions, and what was uploaded is counted by them.
+
+A table is uploaded month by month, or as one file where it is small. BI copies (`bi/…`) are whole files by their
+nature: one new day replaces those of every table and view that it touches (of `clean.plays` that of its year), which is
+why they are counted apart. `SPOTIFY_ASSETS_BI_COPIES_HOURS=24` has them replaced once a day,
+`SPOTIFY_ASSETS_BI_COPIES=none` never. What is restored is compared with the published file that was lost, every row of
+every table, by hashes: one difference, and `make bench` fails without a figure."""
+
+
+def _mirror_rows(size: Size) -> list[tuple[str, str]]:
+    """What, and the figure."""
+    folder, bucket, unchanged, day = (size[name] for name in ("folder", "bucket", "unchanged", "next_day"))
+    put, put_on_day = bucket["uploads"], day["uploads"]
+
+    def process(run: Size) -> str:
+        return (
+            f"{_seconds(run['wall_seconds'])}, {_seconds(run['processor_seconds'])} of the processor, "
+            f"{_memory(run['peak_mb'])}"
+        )
+
+    return [
+        ("first import, mirror in a folder", process(folder)),
+        ("first import, mirror in a bucket", process(bucket)),
+        ("… as many times as long", f"{bucket['wall_seconds'] / folder['wall_seconds']:.2f} ×"),
+        ("… the server's part of the processor", _seconds(bucket["server_seconds"])),
+        (
+            "… objects put",
+            f"{_put(put, 'months')} months, {_put(put, 'tables')} whole tables, {_put(put, 'copies')} BI copies, "
+            f"{_put(put, 'manifest')} manifest",
+        ),
+        ("a run without news", f"{process(unchanged)}; {_all_put(unchanged['uploads'])} objects put"),
+        ("one new day", process(day)),
+        ("… objects put", f"{_months_put(put_on_day)}, {_put(put_on_day, 'tables')} whole tables, the manifest"),
+        ("… and BI copies", _put(put_on_day, "copies")),
+        ("`mirror verify`, every file read", process(size["verify"])),
+        ("`restore` into an empty home", f"{process(size['restore'])}; {size['restore']['tables']} tables equal"),
+    ]
+
+
+def mirror_lines(plays: int, size: Size) -> list[str]:
+    """The mirror in a bucket in some lines, for the terminal."""
+    targets_reached = (
+        f"  {what} ({must}): {measured}, {_mark(is_reached)}"
+        for what, must, measured, is_reached in mirror_targets(size)
+    )
+    return [f"{plays:,} plays:", *(f"  {what}: {figure}" for what, figure in _mirror_rows(size)), *targets_reached]
+
+
 _METHOD = """\
 ## How it is measured
 
@@ -248,6 +347,7 @@ _METHOD = """\
 make bench                  # 100,000 and 1,000,000 plays, three rounds
 make bench-10m              # 10,000,000 plays as well: 8 GB of exports, 30 GB of free disk
 make bench SIZES=1000000 ROUNDS=1
+make bench PARTS="--only mirror"
 make soak                   # the figures under "Soak"
 ```
 
@@ -288,6 +388,11 @@ def text(results: dict[str, Any], soak: list[dict[str, str]] | None) -> str:
     lines += [*_table(header, _growth_rows(sizes)), ""]
     if live := results.get("live"):
         lines += [_LIVE, "", *_table(("what", "figure"), _live_rows(live), numbers_from=2), ""]
+    if mirrored := results.get("mirror"):
+        columns = zip(*(_mirror_rows(size) for size in mirrored.values()), strict=True)
+        rows = [(of_sizes[0][0], *(figure for _, figure in of_sizes)) for of_sizes in columns]
+        header = ("what", *(f"{int(plays):,} plays" for plays in mirrored))
+        lines += [_MIRROR, "", *_table(header, rows, numbers_from=len(header)), ""]
     lines += [_METHOD, "", "## Machine", ""]
     lines += [
         f"{about['processor']}, {about['cores']} cores, {about['memory_gb']} GB of memory; {about['system']}; Python "

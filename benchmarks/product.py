@@ -4,6 +4,9 @@
     python -m benchmarks.cold product tell FOLDER HOME       plays of the Web API, as polls would have left them
     python -m benchmarks.cold product rebuild HOME           every day of all daily assets, in one run of the job
     python -m benchmarks.cold product publish HOME           the published file once more, and nothing else
+    python -m benchmarks.cold product due HOME               a run that finds nothing new
+    python -m benchmarks.cold product verify HOME            spotify-assets mirror verify --home HOME
+    python -m benchmarks.cold product restore HOME           spotify-assets restore --home HOME
 
 Default settings, in this process. The last line of the output is an object, for `cold`.
 """
@@ -21,17 +24,31 @@ from typing import Any
 from spotify_assets import progress
 
 
-def import_export(export: Path, home: Path) -> None:
-    """What `spotify-assets import` does.
+def command(*arguments: str | Path, home: Path) -> None:
+    """What a command of `spotify-assets` does.
 
     Raises:
-        SystemExit: The import failed or left rows out.
+        SystemExit: It failed, or did not do all of it.
     """
     from spotify_assets.cli import app
 
-    exit_code = app(["import", str(export), "--home", str(home)], standalone_mode=False)
+    exit_code = app([*map(str, arguments), "--home", str(home)], standalone_mode=False)
     if exit_code:
         sys.exit(exit_code)
+
+
+def due(home: Path) -> None:
+    """A run of what is due, as the daemon starts them; the inbox is empty.
+
+    Raises:
+        SystemExit: The run failed.
+    """
+    from spotify_assets.automation.jobs import EVERYTHING_DUE_JOB
+    from spotify_assets.commands import build
+    from spotify_assets.settings import Settings
+
+    if not build(Settings(home=home), {}, purpose=EVERYTHING_DUE_JOB).outcome.is_success:
+        sys.exit(1)
 
 
 def tell(told: Path, home: Path) -> None:
@@ -117,7 +134,7 @@ def main() -> None:
     telling = commands.add_parser("tell")
     telling.add_argument("told", type=Path)
     telling.add_argument("home", type=Path)
-    for name in ("rebuild", "publish"):
+    for name in ("rebuild", "publish", "due", "verify", "restore"):
         commands.add_parser(name).add_argument("home", type=Path)
     told = arguments.parse_args()
 
@@ -135,11 +152,17 @@ def main() -> None:
     result: dict[str, Any] = {}
     with progress.measuring(note):
         if told.command == "import":
-            import_export(told.export, told.home)
+            command("import", told.export, home=told.home)
         elif told.command == "tell":
             tell(told.told, told.home)
         elif told.command == "rebuild":
             result |= rebuild(told.home)
+        elif told.command == "due":
+            due(told.home)
+        elif told.command == "verify":
+            command("mirror", "verify", home=told.home)
+        elif told.command == "restore":
+            command("restore", home=told.home)
         else:
             result["publication"] = publish(told.home)
     print(json.dumps({**result, "deciding": deciding, "stages": stages}))

@@ -2,10 +2,12 @@
 
     python -m benchmarks.run 100000 1000000 --rounds 3
     python -m benchmarks.run --rounds 3                    live data alone
+    python -m benchmarks.run 1000000 --only mirror         one part alone: floor, mirror or live
 
 For each size, in each round, every line a process of its own: the floor; the first import into an empty home; the same
-export again; a later export that tells one new day; all days of all daily assets in one run. Then the publication
-alone, of a file of about 50 MB. Then live data: the first import of a million plays with and without 100,000 plays that
+export again; a later export that tells one new day; all days of all daily assets in one run. Then the mirror in a
+bucket of an S3 server on this machine (`benchmarks.mirror`). Then the publication alone, of a file of about 50 MB. Then
+live data: the first import of a million plays with and without 100,000 plays that
 the Web API told of before, and two weeks on the demo Spotify against the truth (`benchmarks.live`). Shown is the round
 of the median time, with the highest peak of memory of all rounds.
 Writes results.json and, from it, docs/performance.md and docs/performance.svg.
@@ -19,6 +21,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -26,13 +29,15 @@ from typing import Any
 
 import psutil
 
-from benchmarks import chart, cold, document, told
+from benchmarks import chart, cold, document, mirror, told
 from benchmarks.compare import differences, stored_rows
 from benchmarks.generate import History, generate
 
 RESULTS = Path(__file__).parent / "results.json"
 PUBLISHED_PLAYS = 215_000
 """Enough for a published file of about 50 MB."""
+
+PARTS = ("floor", "mirror", "live")
 
 MATCHED_AGAINST = 1_000_000
 """Rows of the export that plays of the Web API are matched against."""
@@ -136,6 +141,17 @@ def measure_live(folder: Path) -> dict[str, Any]:
     return measured
 
 
+def measure_rounds(
+    measure: Callable[[History, Path], Round], history: History, folder: Path, rounds: int, of_what: str = ""
+) -> Round:
+    """Rounds of one size, `combined`."""
+    measured = []
+    for number in range(rounds):
+        print(f"{history.plays:,} plays, {of_what}round {number + 1} of {rounds} …", flush=True)
+        measured.append(measure(history, folder / "run"))
+    return combined(measured)
+
+
 def combined(rounds: list[Round]) -> Round:
     """Each action as in the round of its median time, but with the highest peak of memory of all rounds."""
     result: Round = {}
@@ -178,10 +194,12 @@ def keep(results: dict[str, Any]) -> None:
     """Write results.json and what is made from it; sizes measured before on this very machine stay."""
     before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if before.get("machine") == results["machine"]:
-        results = {**before, **results, "sizes": {**before["sizes"], **results["sizes"]}}
+        of_sizes = {name: {**before.get(name, {}), **results[name]} for name in ("sizes", "mirror")}
+        results = {**before, **results, **of_sizes}
     elif not results["sizes"]:
         raise SystemExit("Other figures are of another machine: measure all of them with `make bench`.")
-    results["sizes"] = dict(sorted(results["sizes"].items(), key=lambda item: int(item[0])))
+    for name in ("sizes", "mirror"):
+        results[name] = dict(sorted(results[name].items(), key=lambda item: int(item[0])))
     RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n")
     document.write()
     chart.write()
@@ -191,33 +209,38 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="Measure the product against the floor.")
     arguments.add_argument("sizes", type=int, nargs="*", help="rows of the histories")
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--only", choices=PARTS, action="append", help="a part; all of them by default")
     arguments.add_argument("--data", type=Path, default=Path(".bench"), help="folder of generated histories")
     asked = arguments.parse_args()
     folder = asked.data.absolute()
-    results: dict[str, Any] = {"machine": machine(), "sizes": {}}
-    sizes = results["sizes"]
+    parts = asked.only or PARTS
+    results: dict[str, Any] = {"machine": machine(), "sizes": {}, "mirror": {}}
+    sizes, mirrors = results["sizes"], results["mirror"]
     if os.getloadavg()[0] > 0.5:
         print(f"Others are at work on this machine (load {os.getloadavg()[0]:.1f}): the figures will be too high.")
     try:
         for plays in asked.sizes:
             history = generate(plays, folder)
-            rounds = []
-            for number in range(asked.rounds):
-                print(f"{plays:,} plays, round {number + 1} of {asked.rounds} …", flush=True)
-                rounds.append(measure_round(history, folder / "run"))
-            files = list(history.export.rglob("*.json"))
-            size_mb = sum(file.stat().st_size for file in files) / 1e6
-            sizes[str(plays)] = {"rounds": asked.rounds, "files": len(files), "size_mb": size_mb, **combined(rounds)}
-            print(document.outline(plays, sizes[str(plays)]), flush=True)
+            if "floor" in parts:
+                measured = measure_rounds(measure_round, history, folder, asked.rounds)
+                files = list(history.export.rglob("*.json"))
+                size_mb = sum(file.stat().st_size for file in files) / 1e6
+                sizes[str(plays)] = {"rounds": asked.rounds, "files": len(files), "size_mb": size_mb, **measured}
+                print(document.outline(plays, sizes[str(plays)]), flush=True)
+            if "mirror" in parts:
+                measured = measure_rounds(mirror.measure_round, history, folder, asked.rounds, "mirror, ")
+                mirrors[str(plays)] = {"rounds": asked.rounds, **measured}
+                print("\n".join(document.mirror_lines(plays, mirrors[str(plays)])), flush=True)
         if sizes:
             published = generate(PUBLISHED_PLAYS, folder)
             results["publication"] = measure_publication(published, folder / "run", asked.rounds)
-        print(f"{told.PLAYS:,} plays of the Web API against {MATCHED_AGAINST:,} rows …", flush=True)
-        matching = measure_matching(generate(MATCHED_AGAINST, folder), folder / "run", asked.rounds)
-        print("Two weeks on the demo Spotify …", flush=True)
-        results["live"] = {"matching": matching, "demo": measure_live(folder / "run")}
-        print("\n".join(document.live_lines(results["live"])), flush=True)
-    except (Different, cold.BenchmarkFailed) as error:
+        if "live" in parts:
+            print(f"{told.PLAYS:,} plays of the Web API against {MATCHED_AGAINST:,} rows …", flush=True)
+            matching = measure_matching(generate(MATCHED_AGAINST, folder), folder / "run", asked.rounds)
+            print("Two weeks on the demo Spotify …", flush=True)
+            results["live"] = {"matching": matching, "demo": measure_live(folder / "run")}
+            print("\n".join(document.live_lines(results["live"])), flush=True)
+    except (Different, mirror.NotEqual, cold.BenchmarkFailed) as error:
         sys.exit(str(error))
     keep(results)
 

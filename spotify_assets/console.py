@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spotify_assets.automation.purging import PurgePlan, PurgeReport
     from spotify_assets.commands import Finished
     from spotify_assets.demo_home import DemoFinished
-    from spotify_assets.lakehouse import GlueReport
+    from spotify_assets.lakehouse import GlueReport, MirrorReport
     from spotify_assets.lakehouse.restoring import RestoreReport
     from spotify_assets.own_data import ExportReport
     from spotify_assets.service import Service
@@ -797,6 +797,7 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
     _out.print()
     _out.print(f"DuckDB file  {paths.published_file}", soft_wrap=True)
     _out.print(f"Parquet      {settings.mirror_link}", soft_wrap=True)
+    _show_mirrored(settings, finished.mirror)
     _show_mirror_trouble(settings)
     _out.print("\n[dim]Next, each line can be pasted:[/]")
     program = shlex.quote(str(_program()))
@@ -808,8 +809,21 @@ def show_demo(settings: Settings, finished: DemoFinished) -> None:
         f"{program} imports --home {home}",
         f"SPOTIFY_ASSETS_HOME={home} {python} -c {shlex.quote(question)}",
         f"{program} import ~/Downloads/my_spotify_data.zip",
+        f"{program} restore --from {shlex.quote(settings.mirror_address)} --home {home}-restored",
     ):
         _out.print(line, soft_wrap=True, markup=False)
+
+
+def _show_mirrored(settings: Settings, report: MirrorReport | None) -> None:
+    """What the mirror has, and what of it had to be written."""
+    if report is None:
+        return
+    done = "uploaded" if settings.mirror_address.startswith("s3://") else "written"
+    _out.print(
+        f"             {report.files:,} files, {report.size_bytes / 1e6:,.1f} MB: {report.written:,} {done} "
+        f"({report.written_bytes / 1e6:,.1f} MB), {report.unchanged:,} skipped because they were the same",
+        soft_wrap=True,
+    )
 
 
 def _live_figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:

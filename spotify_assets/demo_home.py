@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,11 +14,13 @@ from spotify_assets import progress
 from spotify_assets.automation.jobs import ASK_EVERYTHING_JOB, IMPORT_PURPOSE
 from spotify_assets.clock import Clock
 from spotify_assets.commands import Finished, build, serve_ui
+from spotify_assets.definitions import build_warehouse
 from spotify_assets.demo import DemoPackages
 from spotify_assets.demo.services import COHORTS, DemoServices, Story, record_polls, serve_demo
 from spotify_assets.demo.spotify import EXTENDED
 from spotify_assets.demo.spotify.accounts import answer_consent_page
-from spotify_assets.instance import prepare_home
+from spotify_assets.instance import open_instance
+from spotify_assets.lakehouse import MirrorReport, run_session
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.credentials import forget_credentials
 from spotify_assets.spotify.sign_in import REDIRECT_URI, Dialogue, sign_in, sign_out
@@ -32,10 +34,12 @@ class DemoFinished(Finished):
     Attributes:
         asked: What came of asking the demo Spotify and the providers' stand-ins; None when they were not asked.
         requests: How many requests each of its buckets had.
+        mirror: What the mirror wrote; None when that failed, or there was nothing to write.
     """
 
     asked: Finished | None = None
     requests: dict[str, int] = field(default_factory=dict)
+    mirror: MirrorReport | None = None
 
 
 def make_demo(settings: Settings, *, years: int, cohort: str = EXTENDED.name) -> DemoFinished:
@@ -47,7 +51,14 @@ def make_demo(settings: Settings, *, years: int, cohort: str = EXTENDED.name) ->
         years: Of the exports.
         cohort: One of COHORTS: what kind of app asks.
     """
-    prepare_home(settings)
+    warehouse = build_warehouse(settings)
+    # One publication and one mirroring of all: half of what the first would have written, the second writes anew.
+    with open_instance(settings) as instance, run_session(warehouse, purpose="demo", instance=instance) as session:
+        finished = _tell_story(settings, years, cohort)
+    return replace(finished, mirror=session.mirror_report)
+
+
+def _tell_story(settings: Settings, years: int, cohort: str) -> DemoFinished:
     folder = _exports_folder(settings)
     now = Clock().now
     story = Story.beginning(Clock().today(settings.zone_name), years=years, timezone=settings.zone_name, cohort=cohort)

@@ -1,9 +1,12 @@
-"""The demo as a newcomer meets it: the command, then the Dagster UI in a real browser beside a demo Spotify."""
+"""The demo as a newcomer meets it: the command, mirrored to an S3 server, what is restored from there, then the Dagster
+UI in a real browser beside a demo Spotify."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,12 +18,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
+import duckdb
+import polars as pl
 import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.s3_server import S3Server, running
 from spotify_assets.lakehouse import Warehouse, scan_table
 from spotify_assets_tests.conftest import CHROMIUM_ARGUMENTS, find_browser
+from spotify_assets_tests.lakehouse.stored_rows import differences
 
 COMMAND = Path(sys.executable).with_name("spotify-assets")
 
@@ -31,28 +39,57 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+@pytest.fixture(scope="module")
+def store() -> Iterator[S3Server]:
+    """An S3 server of this module's own: others empty theirs between two tests."""
+    with running() as server:
+        server.make_bucket("lake")
+        yield server
+
+
 @dataclass(frozen=True)
 class Demo:
-    """A home of `spotify-assets demo`, and what the command said."""
+    """A home of `spotify-assets demo`, and what the command said.
+
+    Attributes:
+        environment: Of the command: three variables make it mirror to the S3 server, whose keys stand in ~/.aws.
+        as_mirrored: A copy of the home as it was then.
+    """
 
     home: Path
     told: subprocess.CompletedProcess[str]
+    environment: dict[str, str]
+    as_mirrored: Path
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    home = tmp_path_factory.mktemp("demo") / "home"
-    # Somebody's real app must not be told to the demo, nor keep it from working.
-    environment = {**os.environ, "COLUMNS": "200", "SPOTIPY_CLIENT_ID": "somebody", "SPOTIPY_CLIENT_SECRET": "secret"}
-    told = subprocess.run(
-        [COMMAND, "demo", "--years", "1", "--home", home],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+def demo(tmp_path_factory: pytest.TempPathFactory, store: S3Server) -> Demo:
+    person, folder = tmp_path_factory.mktemp("person"), tmp_path_factory.mktemp("demo")
+    (person / ".aws").mkdir()
+    (person / ".aws" / "credentials").write_text("[lake]\naws_access_key_id = any\naws_secret_access_key = any\n")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("SPOTIFY_ASSETS_", "AWS_"))}
+    environment = {
+        **own,
+        "HOME": str(person),
+        "COLUMNS": "200",
+        # Somebody's real app must not be told to the demo, nor keep it from working.
+        "SPOTIPY_CLIENT_ID": "somebody",
+        "SPOTIPY_CLIENT_SECRET": "secret",
+        "SPOTIFY_ASSETS_MIRROR": "s3://lake/demo",
+        "SPOTIFY_ASSETS_MIRROR_ENDPOINT_URL": store.endpoint_url,
+        "AWS_PROFILE": "lake",
+    }
+    home = folder / "home"
+    told = _run_command("demo", "--years", "1", "--home", home, environment=environment)
+    assert told.returncode == 0, told.stderr
+    shutil.copytree(home, folder / "as-mirrored", symlinks=True)
+    return Demo(home, told, environment, folder / "as-mirrored")
+
+
+def _run_command(*arguments: str | Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
     )
-    return Demo(home, told)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +133,6 @@ def _sign_ins(home: Path) -> list[str]:
 
 
 def test_the_demo_shows_export_and_live_data_of_one_listener(demo: Demo) -> None:
-    assert demo.told.returncode == 0, demo.told.stderr
     assert "Beyond the exports" in demo.told.stdout and "provable gap" in demo.told.stdout
     tables = {name: scan_table(demo.home, name).collect() for name in ("clean.plays", "raw.polls", "clean.tracks")}
     by_source = dict(tables["clean.plays"]["source"].value_counts().iter_rows())
@@ -107,6 +143,49 @@ def test_the_demo_shows_export_and_live_data_of_one_listener(demo: Demo) -> None
     assert tables["clean.tracks"]["duration_ms"].is_not_null().mean() > 0.5
     assert scan_table(demo.home, "clean.track_features").collect().height > 0
     assert _sign_ins(demo.home) == []
+
+
+def test_the_demo_mirrors_to_a_bucket_and_is_restored_from_it_whole(
+    demo: Demo, store: S3Server, tmp_path: Path
+) -> None:
+    files = store.stored("lake")
+    assert f"s3://lake/demo\n             {len(files) - 1} files, " in demo.told.stdout, "all but the manifest"
+    assert f": {len(files) - 1} uploaded (" in demo.told.stdout, "each file once"
+    assert f"restore --from s3://lake/demo --home {demo.home}-restored" in demo.told.stdout
+    assert not (demo.home / "mirror").exists()
+
+    home = tmp_path / "new machine"
+    told = _run_command("restore", "--from", "s3://lake/demo", "--home", home, environment=demo.environment)
+    assert told.returncode == 0, told.stderr
+    assert differences(demo.as_mirrored, home) == []
+
+
+def test_polars_and_duckdb_read_the_mirrored_demo_by_its_manifest(demo: Demo, store: S3Server, tmp_path: Path) -> None:
+    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
+    client = boto3.client("s3", endpoint_url=store.endpoint_url, region_name="us-east-1", **keys)
+
+    def read(key: str) -> bytes:
+        return client.get_object(Bucket="lake", Key=f"demo/{key}")["Body"].read()
+
+    options = {**keys, "aws_endpoint_url": store.endpoint_url, "aws_allow_http": "true", "aws_region": "us-east-1"}
+    manifest = json.loads(read("manifest.json"))
+    for table, sums in {"clean.plays": "ms_played", "daily.artists": "plays"}.items():
+        named = [file for file in manifest["files"] if file["table"] == table]
+        addresses = [f"s3://lake/demo/{file['key']}" for file in named]
+        polars = pl.read_parquet(addresses, storage_options=options, hive_partitioning=False)
+
+        downloaded = []
+        for number, file in enumerate(named):
+            content = read(file["key"])
+            assert hashlib.sha256(content).hexdigest() == file["sha256"]
+            downloaded.append(str(tmp_path / f"{table}-{number}.parquet"))
+            Path(downloaded[-1]).write_bytes(content)
+        query = f"SELECT count(*), sum({sums})::BIGINT FROM read_parquet(?, hive_partitioning = false)"
+        in_duckdb = duckdb.execute(query, [downloaded]).fetchall()[0]
+
+        stored = scan_table(demo.as_mirrored, table).collect()
+        assert polars.sort(polars.columns).equals(stored.select(polars.columns).sort(polars.columns))
+        assert in_duckdb == (stored.height, stored[sums].sum())
 
 
 @pytest.fixture(scope="module")

@@ -228,6 +228,7 @@ class Bucket:
         content: bytes,
         *,
         metadata: Mapping[str, str] | None = None,
+        sha256: bytes | None = None,
         content_type: str = "application/octet-stream",
         if_match: str | None = None,
         if_absent: bool = False,
@@ -235,6 +236,7 @@ class Bucket:
         """Put an object in one request: others see the old one or the new one.
 
         Args:
+            sha256: Digest of the content, where it is known already.
             if_match: Only when the object there has this ETag.
             if_absent: Only when there is none.
 
@@ -247,7 +249,7 @@ class Bucket:
         if if_absent:
             named["IfNoneMatch"] = "*"
         if self._resource.checksums:
-            named["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(content).digest()).decode()
+            named["ChecksumSHA256"] = base64.b64encode(sha256 or hashlib.sha256(content).digest()).decode()
         if self._resource.encryption:
             named["ServerSideEncryption"] = self._resource.encryption
         if self._resource.kms_key_id:
@@ -356,8 +358,10 @@ class Bucket:
     def _refusal(self, code: str, doing: str, key: str, status: int = 0) -> MirrorError:
         where = self.url(key) if doing != "delete" else self.address
         if code == "NoSuchBucket":
+            elsewhere = f" --endpoint-url {self._resource.endpoint_url}" if self._resource.endpoint_url else ""
             return MirrorError(
-                f"there is no bucket {self.name} at {self._store}. Make it, or correct SPOTIFY_ASSETS_MIRROR"
+                f"there is no bucket {self.name} at {self._store}. Make it (aws s3 mb s3://{self.name}{elsewhere}), or "
+                "correct SPOTIFY_ASSETS_MIRROR"
             )
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
             return ObjectChanged(f"{where} is another one than expected: somebody else has written it")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -23,14 +22,13 @@ from pathlib import Path
 
 from spotify_assets.lakehouse.bucket import Bucket, Content, Listed, Version, Written
 from spotify_assets.lakehouse.errors import MirrorContested, MirrorError, MirrorRefused, ObjectChanged
-from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, NewerManifest
+from spotify_assets.lakehouse.mirror import COPIES_VERSION_KEY, FILE_KEY, MANIFEST_KEY, Manifest, NewerManifest
 
 _THREADS = 8
 _BYTES_UNDER_WAY = 48_000_000
 _OURS = "lakehouse"
 """Name of the metadata that tells which lakehouse has put an object."""
 
-_FILE = re.compile(r"[^/]+/[^/]+/(month=\d{4}-\d{2}/)?part-0\.parquet")
 _LEFT_ALONE_FOR = timedelta(hours=1)
 """A file that no manifest names may be another run's, which has not come to its manifest yet."""
 
@@ -90,7 +88,7 @@ class BucketMirror:
         self._keeps_versions = found is not None and found.version_id is not None
         manifest = self._parsed(found) if found else None
         listed, self._listed_at = self._bucket.listing()
-        self._listed = {each.key: each for each in listed if _FILE.fullmatch(each.key)}
+        self._listed = {each.key: each for each in listed if FILE_KEY.fullmatch(each.key)}
         files = manifest.files if manifest else {}
         self._named = {key: file.version_id for key, file in files.items()}
         unnamed = sorted(self._listed.keys() - files.keys())
@@ -122,6 +120,9 @@ class BucketMirror:
                 f"{self._bucket.url(key)} is there already and was not written by this lakehouse; it was not touched. "
                 f"Move it away, or name another prefix with SPOTIFY_ASSETS_MIRROR; to write over it, set {_TAKE_OVER}"
             )
+        if key == COPIES_VERSION_KEY:
+            # Uploads overtake each other, and this one tells readers that the others are there.
+            self._uploads.finish()
         content = source.read_bytes()
         self._uploads.submit(len(content), lambda: self._upload(key, content))
 
@@ -143,6 +144,7 @@ class BucketMirror:
             for key, file in manifest.files.items()
         }
         content = replace(manifest, files=files).to_json().encode()
+        sha256 = hashlib.sha256(content).digest()
         try:
             # Some stores take no notice of a condition: what they have is looked at as late as can be.
             found = self._bucket.get(MANIFEST_KEY)
@@ -151,7 +153,8 @@ class BucketMirror:
             written = self._bucket.put(
                 MANIFEST_KEY,
                 content,
-                metadata=self._metadata(content),
+                metadata=self._metadata(sha256),
+                sha256=sha256,
                 content_type="application/json",
                 if_match=self._etag,
                 if_absent=self._etag is None,
@@ -195,7 +198,7 @@ class BucketMirror:
         # Last, so that what an interrupted removal left is still known to be ours.
         self._bucket.delete(sorted(ours - {MANIFEST_KEY}))
         versions = self._versions() if self._keeps_versions else {}
-        gone = [key for key in versions if _FILE.fullmatch(key) and (key in ours or self._was_ours(versions[key]))]
+        gone = [key for key in versions if FILE_KEY.fullmatch(key) and (key in ours or self._was_ours(versions[key]))]
         for keys in (gone, [MANIFEST_KEY] if MANIFEST_KEY in versions else []):
             self._bucket.delete((key, version.version_id) for key in keys for version in versions[key])
         self._bucket.delete([] if versions else [MANIFEST_KEY])
@@ -240,11 +243,12 @@ class BucketMirror:
         listed = self._listed.get(key)
         return listed is not None and (listed.etag, listed.size_bytes) == (etag, size_bytes)
 
-    def _metadata(self, content: bytes) -> dict[str, str]:
-        return {_OURS: self._home_id, "sha256": hashlib.sha256(content).hexdigest()}
+    def _metadata(self, sha256: bytes) -> dict[str, str]:
+        return {_OURS: self._home_id, "sha256": sha256.hex()}
 
     def _upload(self, key: str, content: bytes) -> None:
-        self._put[key] = self._bucket.put(key, content, metadata=self._metadata(content))
+        sha256 = hashlib.sha256(content).digest()
+        self._put[key] = self._bucket.put(key, content, metadata=self._metadata(sha256), sha256=sha256)
 
     def _left_over(self) -> list[str]:
         """Our files that no manifest names, of runs that were killed before their manifest or after it."""
@@ -260,7 +264,7 @@ class BucketMirror:
         return {
             key: versions
             for key, versions in self._bucket.versions().items()
-            if key == MANIFEST_KEY or _FILE.fullmatch(key)
+            if key == MANIFEST_KEY or FILE_KEY.fullmatch(key)
         }
 
     def _old_versions(self) -> list[tuple[str, str]]:

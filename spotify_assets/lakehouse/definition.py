@@ -144,10 +144,15 @@ class Catalog:
     def note_created(self, table: type[Table]) -> None:
         """A table was made as it is declared."""
         if self._tables is not None:
-            self._tables[table.qualified_name()] = {
-                name: (duckdb_type(table, name), column.nullable, column.description or "")
-                for name, column in table.columns().items()
-            }
+            self._tables[table.qualified_name()] = declared_columns(table)
+
+
+def declared_columns(table: type[Table]) -> StoredColumns:
+    """The columns that a table has as it is declared."""
+    return {
+        name: (duckdb_type(table, name), column.nullable, column.description or "")
+        for name, column in table.columns().items()
+    }
 
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, table: type[Table], catalog: Catalog) -> None:

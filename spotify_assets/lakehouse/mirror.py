@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -43,6 +44,13 @@ _ROWS_PER_LOT = 60_000
 _SCRATCH = "mirror-"
 _UNFINISHED = ".new-"
 MANIFEST_KEY = "manifest.json"
+COPIES_FOLDER = "bi"
+COPIES_VERSION_KEY = f"{COPIES_FOLDER}/VERSION"
+FILE_KEY = re.compile(
+    rf"[^/]+/[^/]+/(month=\d{{4}}-\d{{2}}/)?part-0\.parquet|{COPIES_FOLDER}/([^/]+\.(parquet|csv\.gz)|VERSION)"
+)
+"""Keys that files of a mirror have: those of tables, and copies."""
+
 _FORMAT = 2
 _KNOWN_FORMATS = (1, 2)
 

@@ -18,6 +18,7 @@ from spotify_assets.lakehouse.definition import (
     as_table,
     bring_up_to_date,
     create,
+    declared_columns,
     quoted,
     select,
     set_up,
@@ -170,6 +171,9 @@ class Transaction:
     def replace(self, table: type[Table] | str, frame: pl.DataFrame) -> int:
         """Let `frame` be the whole table; returns its number of rows. Columns may have changed their type.
 
+        A table that holds just these rows is left as it is, and counts as unchanged: a run that finds nothing new is to
+        publish and upload nothing.
+
         Raises:
             WriteRefused: The rows do not fit the schema.
         """
@@ -178,6 +182,8 @@ class Transaction:
             frame = conformed(table, frame)
             check_rules(table, frame)
             stored = self._catalog.columns(table)
+            if stored == declared_columns(table) and self._holds(table, frame):
+                return frame.height
             if stored:
                 self._note_stored_months(table, stored, "true")
                 self._run(f"DROP TABLE {sql_name(table)}")
@@ -373,6 +379,16 @@ class Transaction:
         """As `_fetch`; returns the number of rows that the statement changed."""
         answer = self._fetch(statement, incoming)
         return int(answer[0][0]) if answer and isinstance(answer[0][0], int) else 0
+
+    def _holds(self, table: type[Table], frame: pl.DataFrame) -> bool:
+        """Whether these are the rows of a stored table, in whatever order."""
+        if self._fetch(f"SELECT count(*) FROM {sql_name(table)}") != [(frame.height,)]:
+            return False
+        names = ", ".join(quoted(name) for name in table.column_names())
+        return not self._fetch(
+            f"SELECT 1 FROM (SELECT {names} FROM {sql_name(table)} EXCEPT ALL SELECT {names} FROM {_INCOMING}) LIMIT 1",
+            frame,
+        )
 
     def _checked(self, table: type[Table], frame: pl.DataFrame) -> pl.DataFrame:
         frame = conformed(table, frame)

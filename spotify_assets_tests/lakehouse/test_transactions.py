@@ -219,6 +219,25 @@ def test_a_frame_is_refused_just_when_dataframely_refuses_it(rows: list[tuple[st
     assert is_accepted == Readings.is_valid(frame)
 
 
+@given(st.lists(st.sampled_from([None, "x", "y"]), max_size=4), st.lists(st.sampled_from([None, "x", "y"]), max_size=4))
+@settings(deadline=None, max_examples=25)
+def test_a_table_replaced_by_the_rows_that_it_holds_counts_as_unchanged(
+    tmp_path_factory: pytest.TempPathFactory, before: list[str | None], after: list[str | None]
+) -> None:
+    def frame(places: list[str | None]) -> pl.DataFrame:
+        gauges = [f"gauge {number}" for number in range(len(places))]
+        return pl.DataFrame({"gauge": gauges, "place": places}, schema=Gauges.polars_schema())
+
+    warehouse = warehouse_in(tmp_path_factory.mktemp("home"))
+    with warehouse.transaction() as transaction:
+        transaction.replace(Gauges, frame(before))
+    known = changes_of(warehouse, Gauges)
+    with warehouse.transaction() as transaction:
+        assert transaction.replace(Gauges, frame(after).reverse()) == len(after)
+    assert (changes_of(warehouse, Gauges) == known) is (before == after)
+    assert warehouse.read(Gauges).sort("gauge").equals(frame(after))
+
+
 def test_replacing_a_table_leaves_nothing_of_the_old_rows(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path)
     with warehouse.transaction() as transaction:
