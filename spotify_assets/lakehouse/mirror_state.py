@@ -23,6 +23,7 @@ class MirrorState:
         files: Files that it has.
         size_bytes: Bytes that they have.
         revision: Of the manifest that this home wrote last.
+        pending_revision: Of the manifest that it was about to write; it may have come to that before it was killed.
     """
 
     address: str
@@ -33,6 +34,7 @@ class MirrorState:
     files: int = 0
     size_bytes: int = 0
     revision: str = ""
+    pending_revision: str = ""
 
     @classmethod
     def of(cls, state: State) -> MirrorState | None:
@@ -42,6 +44,11 @@ class MirrorState:
             return None
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+
+    @property
+    def own_revisions(self) -> set[str]:
+        """Revisions of a manifest that this home may have written last."""
+        return {self.revision, self.pending_revision} - {""}
 
     def note(self, state: State) -> None:
         state.set_note(_NOTE, json.dumps(asdict(self)))
