@@ -1,7 +1,7 @@
 """`spotify-assets`: the command line. Thin: it reads arguments, starts runs and shows what they did.
 
 Exit codes: 0 done; 1 failed, nothing or not all was done; 2 wrong use; 3 done, but some files or rows were damaged and
-left out (the message says which). `run` also: 3 done, but something needs a person; 75 another run is at work (EX_TEMPFAIL).
+left out (the message says which). Of `run` also: 3 done, but something needs a person; 75 another run is at work.
 """
 
 from __future__ import annotations

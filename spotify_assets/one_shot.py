@@ -1,7 +1,7 @@
 """Everything that is due, done once: what schedules, sensors and a mirror do for a home, for machines without a daemon.
 
-`run_once` takes the lock of the mirror, begins with the newest lakehouse there is (the home's or the mirror's), takes in
-what lies in the inboxes, asks Spotify, builds, mirrors, and tells what needs a person.
+`run_once` takes the lock of the mirror, begins with the newest lakehouse there is (the home's or the mirror's), takes
+in what lies in the inboxes, asks Spotify, builds, mirrors, and tells what needs a person.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is due when nobody keeps a schedule: the home is looked at, since a machine that was just set up remembers no run."""
+"""What is due when nobody keeps a schedule: the tables tell, since a machine that was just set up remembers no run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ASKED_AGAIN_AFTER = {
     TOP_LISTS_JOB: timedelta(hours=23),
     CATALOGUE_JOB: timedelta(minutes=55),
 }
-"""Spotify tells the last 50 plays only, so that they are asked for whenever there is a run. For the rest the pace of the
-schedules holds, less what an hour's run may be early."""
+"""Spotify tells the last 50 plays only, so that they are asked for whenever there is a run. For the rest the pace of
+the schedules holds, less what an hour's run may be early."""
 
 _ENDPOINTS = {
     POLL_JOB: [Endpoint.RECENTLY_PLAYED],

@@ -1,7 +1,7 @@
 """Which of a home and its mirror is the newer one, where several machines take turns with one mirror.
 
-A home that another machine has overtaken is replaced by what the mirror holds, but only if the mirror holds all that the
-home knows: rows that this home alone has are never given up.
+A home that another machine has overtaken is replaced by what the mirror holds, but only if the mirror holds all that
+the home knows: rows that this home alone has are never given up.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def succession(warehouse: Warehouse) -> Succession:
         raise MirrorDiverged(
             f"another machine has written the mirror in {configuration.link(paths)} since this home last did, and "
             f"{paths.home} has changes that the mirror does not have. Nothing was changed on either side. To keep "
-            "both: `spotify-assets export spotify --to DIR`, run this with an empty home (--home), then `spotify-assets "
-            "import` and `replay` what DIR/README.txt names into that one. To keep what the mirror holds alone, "
+            "both: `spotify-assets export spotify --to DIR`, run this with an empty home (--home), then import and "
+            "replay into that one what DIR/README.txt names. To keep what the mirror holds alone, "
             f"move {paths.home} away and run this again. To keep what this home holds alone, let any other run (such "
             "as `spotify-assets import`) write the mirror from here"
         )

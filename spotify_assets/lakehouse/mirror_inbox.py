@@ -1,7 +1,7 @@
 """The inbox that lies with the mirror, `{mirror}/inbox/{listener}/`: zips for machines that nobody sits at.
 
-What was taken in goes to `done/`, what could not be used to `damaged/` with a text beside it that says why, so that no run
-tries it again. Names there bear a part of the content's checksum: Spotify calls every export `my_spotify_data.zip`.
+What was taken in goes to `done/`, what could not be used to `damaged/` with a text beside it that says why, so that no
+run tries it again. Names there bear a part of the content's checksum: Spotify calls every export `my_spotify_data.zip`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A lock that lies with the mirror, so that two machines never run at once.
 
-In a bucket it is the object `lock.json`, taken by a conditional write, renewed while the run lives, and marked as free at
-its end. A run that was killed renews no more, and its lock may be taken over once it has expired, by the store's own
-clock. In a folder it is the file `run.lock`, which the system unlocks with the process; between machines that holds as far
-as the disk they share hands locks on (NFS 4 does, many others do not).
+In a bucket it is the object `lock.json`, taken by a conditional write, renewed while the run lives, and marked as free
+at its end. A run that was killed renews no more, and its lock may be taken over once it has expired, by the store's own
+clock. In a folder it is the file `run.lock`, which the system unlocks with the process; between machines that holds as
+far as the disk they share hands locks on (NFS 4 does, many others do not).
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ class BucketLock:
         """See `MirrorLock`."""
         if self._is_lost:
             raise MirrorLockLost(
-                f"another run has taken over the lock of the mirror in {self._bucket.address}, because this one did not "
-                f"renew it for {self._lease_seconds:.0f} s (a machine that slept, a network that was down). What this "
-                "run committed is kept in its home; run it again to go on."
+                f"another run has taken over the lock of the mirror in {self._bucket.address}, because this one did "
+                f"not renew it for {self._lease_seconds:.0f} s (a machine that slept, a network that was down). What "
+                "this run committed is kept in its home; run it again to go on."
             )
 
     def _renew_until(self, ended: threading.Event) -> None:

@@ -1,7 +1,7 @@
-"""Sign-ins that a setting brings, for machines that are thrown away after each run: CI services, functions, containers.
+"""Sign-ins that a setting brings, for machines that are thrown away after each run: CI services, containers.
 
-The setting holds what `tokens/{listener}.json` of a home holds, or a JSON object of several of them by listener. Whatever
-the home knows later, because it renewed a token, holds.
+The setting holds what `tokens/{listener}.json` of a home holds, or a JSON object of several of them by listener.
+Whatever the home knows later, because it renewed a token, holds.
 """
 
 from __future__ import annotations
@@ -55,6 +55,6 @@ def _told(settings: Settings) -> dict[str, SignIn]:
         return {name: SignIn.from_json(json.dumps(each)) for name, each in several.items()}
     except (ValueError, TypeError, AttributeError):
         raise WrongUse(
-            "SPOTIFY_ASSETS_SIGN_IN holds no sign-in of this program: put into it what tokens/NAME.json of a home holds "
-            "in which `spotify-assets login` was done."
+            "SPOTIFY_ASSETS_SIGN_IN holds no sign-in of this program: put into it what tokens/NAME.json of a home "
+            "holds in which `spotify-assets login` was done."
         ) from None
