@@ -216,6 +216,33 @@ def export_command(
     console.show_exported(report)
 
 
+@app.command("restore")
+def restore_command(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="The mirror: s3://bucket/prefix, or a folder (SPOTIFY_ASSETS_MIRROR).", show_default=False
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="An older version: a folder's number, a VersionId of the manifest, or the number of a snapshot.",
+            show_default=False,
+        ),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Rebuild the lakehouse from its mirror, on a machine that has none."""
+    from spotify_assets import console
+    from spotify_assets.commands import restore
+
+    settings = _settings(home)
+    with console.progress_bar():
+        report = restore(settings, source=source, at=at)
+    console.show_restored(settings, report)
+
+
 @app.command()
 def login(
     listener: ListenerOption = None,

@@ -7,19 +7,27 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from spotify_assets import progress
 from spotify_assets.automation import purging
 from spotify_assets.automation.jobs import IMPORT_PURPOSE, REPLAY_PURPOSE
 from spotify_assets.automation.purging import PurgePlan, PurgeReport
+from spotify_assets.automation.restored import report_restored
 from spotify_assets.automation.runs import Outcome, build_everything
 from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.instance import open_instance, prepare_home
+from spotify_assets.lakehouse import Manifest, UnknownTable, restoring, scan_table
+from spotify_assets.lakehouse.restoring import RestoreReport
 from spotify_assets.listeners import Household
+from spotify_assets.schemas import clean
 from spotify_assets.service import dagster_command
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.sign_in_secret import forget_sign_in
@@ -151,6 +159,55 @@ def _reason(event: Any) -> str:
     while error.cause is not None:
         error = error.cause
     return error.message.strip()
+
+
+def restore(
+    settings: Settings, *, source: str | None = None, at: str | None = None, clock: Clock | None = None
+) -> RestoreReport:
+    """Rebuild a home's lakehouse from its mirror.
+
+    Args:
+        settings: Of the home, which has no lakehouse.
+        source: `s3://bucket/prefix`, or a folder; the settings' mirror by default.
+        at: An older version of the mirror; the newest by default.
+        clock: Tells the time; the machine's by default.
+
+    Raises:
+        RestoreRefused: The home has a lakehouse already, or there is no such mirror or version.
+        RestoreFailed: Something cannot be read or written; the home has no lakehouse, as before.
+        MirrorError: The mirror cannot be used; the text says why.
+    """
+
+    def tell(report: RestoreReport, manifest: Manifest) -> RestoreReport:
+        remarks = list(report.remarks)
+        try:
+            with open_instance(settings) as instance:
+                report_restored(instance, build_definitions(settings), build_warehouse(settings), report, manifest)
+        except Exception as error:
+            # The history is not worth a lakehouse.
+            remarks.append(f"The Dagster UI does not show what was restored until it is built anew: {error}")
+        for name, told in report.settings_told.items():
+            if (present := settings.ruling.get(name)) is not None and present != told:
+                remarks.append(
+                    f"SPOTIFY_ASSETS_{name.upper()} was {told} in the lost lakehouse and is {present} now; the next "
+                    "run builds anew what depends on it."
+                )
+        return replace(report, known_until=_newest_play(settings), remarks=tuple(remarks))
+
+    return restoring.restore(
+        build_warehouse(settings),
+        restoring.origin_of(settings, source),
+        at=at,
+        now=(clock or Clock()).now,
+        log=progress.report,
+        tell=tell,
+    )
+
+
+def _newest_play(settings: Settings) -> datetime | None:
+    with suppress(UnknownTable):
+        return scan_table(settings.home, clean.Plays.qualified_name()).select(pl.col("ended_at").max()).collect().item()
+    return None
 
 
 def spotify_offer(settings: Settings, listener: str) -> str:

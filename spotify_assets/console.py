@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spotify_assets.commands import Finished
     from spotify_assets.demo_home import DemoFinished
     from spotify_assets.lakehouse import GlueReport
+    from spotify_assets.lakehouse.restoring import RestoreReport
     from spotify_assets.one_shot import RunReport
     from spotify_assets.own_data import ExportReport
     from spotify_assets.service import Service
@@ -48,6 +49,7 @@ FAILED, WRONG_USE, PARTLY, BUSY = 1, 2, 3, 75
 
 _PROBLEMS_SHOWN = 20
 _LEAST_ROOM_BYTES = 1_000_000
+_WAY = {"raw": 0, "clean": 1, "daily": 2}
 
 
 @contextmanager
@@ -366,6 +368,35 @@ def show_forgotten(settings: Settings, finished: Finished) -> None:
             f"Import {report['import_id']} is taken back: {report['forgotten_rows']:,} rows that nothing else told are "
             f"gone, {finished.outcome.built_days:,} days built anew."
         )
+
+
+def show_restored(settings: Settings, report: RestoreReport) -> None:
+    """What came back, how old it is, and what is still to be done."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("restored")
+    table.add_column("tables", justify="right")
+    table.add_column("rows", justify="right")
+    schemas = dict.fromkeys(name.partition(".")[0] for name in report.rows)
+    for schema in sorted(schemas, key=lambda name: (_WAY.get(name, len(_WAY)), name)):
+        rows = [count for name, count in report.rows.items() if name.startswith(f"{schema}.")]
+        table.add_row(schema, f"{len(rows)}", f"{sum(rows):,}")
+    _out.print(table)
+    told = [f"Restored from {report.address}: snapshot {report.snapshot_sequence}, {report.files:,} files."]
+    if report.published_at is not None:
+        told.append(
+            f"It is the lakehouse as it was published at {report.published_at:%Y-%m-%d %H:%M} UTC; what came later is "
+            "not in it."
+        )
+    if report.known_until is not None:
+        told.append(f"Plays are known until {report.known_until:%Y-%m-%d %H:%M} UTC.")
+    if not report.is_complete:
+        told.append("The mirror is of an earlier version of this program: the next run builds every day anew.")
+    if not report.is_own_mirror:
+        told.append(f"From now on this home is mirrored to {settings.mirror_address}.")
+    told += report.remarks
+    told.append("Sign-ins are in no mirror: run spotify-assets login again.")
+    for sentence in told:
+        _out.print(Text(sentence), soft_wrap=True)
 
 
 def show_purge_plan(settings: Settings, plan: PurgePlan) -> None:

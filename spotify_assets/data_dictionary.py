@@ -12,7 +12,7 @@ _SCHEMAS = {
     "clean": "What happened: one row per play whatever source told of it.",
     "daily": "One partition per local day.",
     "my": "Views: made of the tables above whenever they are read, and over the same version.",
-    "meta": "What the lakehouse knows about itself. Written by the lakehouse, not mirrored.",
+    "meta": "What the lakehouse knows about itself. Written by the lakehouse; mirrored for a restore.",
 }
 
 

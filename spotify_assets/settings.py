@@ -364,6 +364,15 @@ class Settings(BaseSettings):
         except (OSError, ValueError):
             return None
 
+    @property
+    def ruling(self) -> dict[str, str]:
+        """Settings by name that rule what stands in the tables, as text."""
+        return {
+            "timezone": self.zone_name,
+            "session_gap_minutes": str(self.session_gap_minutes),
+            "outage_minutes": str(self.outage_minutes),
+        }
+
     def own_environment(self) -> dict[str, str]:
         """Our own variables for a process that is to work on this home with these settings, and no others."""
         named = {

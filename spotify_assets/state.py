@@ -10,11 +10,11 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _BUSY_SECONDS = 30.0
 
@@ -38,6 +38,16 @@ _MIGRATIONS = (
 )
 """One script for each version of the file (`PRAGMA user_version`); released ones are never edited, only added to."""
 
+BUILT_FROM = "built_from_change"
+"""Note: up to which change of the raw tables everything is built."""
+
+SPOTIFY_CAPABILITIES = "spotify_capabilities"
+"""Note: what Spotify offers to the app."""
+
+SPOTIFY_BACKLOGS = "what is still to be asked of spotify"
+"""Note: what the last runs left to be asked for."""
+
+_GOING_ON = (BUILT_FROM, SPOTIFY_CAPABILITIES, SPOTIFY_BACKLOGS)
 _FIRST_DAY = "first_day"
 _PUBLISHED = "published"
 
@@ -262,6 +272,38 @@ class State:
                 connection.execute("DELETE FROM notes WHERE key = ?", (key,))
             else:
                 connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+
+    def going_on(self) -> dict[str, Any]:
+        """What a home needs to go on elsewhere and no table tells: what was asked of Spotify and what it offers."""
+        with self._reading() as connection:
+            return {
+                "quota_days": connection.execute("SELECT * FROM quota_days ORDER BY bucket, asked_on").fetchall(),
+                "quota_blocks": connection.execute("SELECT * FROM quota_blocks ORDER BY bucket").fetchall(),
+                "notes": dict(
+                    connection.execute(
+                        f"SELECT key, value FROM notes WHERE key IN ({', '.join('?' * len(_GOING_ON))}) ORDER BY key",
+                        _GOING_ON,
+                    ).fetchall()
+                ),
+            }
+
+    def go_on(self, told: Mapping[str, Any]) -> None:
+        """Take over what `going_on` told; where this home has asked too, the larger count holds."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO quota_days VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "requests = max(requests, excluded.requests)",
+                told.get("quota_days", ()),
+            )
+            connection.executemany(
+                "INSERT INTO quota_blocks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "blocked_until = max(blocked_until, excluded.blocked_until), refusals = max(refusals, excluded.refusals)",
+                told.get("quota_blocks", ()),
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO notes VALUES (?, ?)",
+                [(key, value) for key, value in told.get("notes", {}).items() if key in _GOING_ON],
+            )
 
     def forget(self, is_told: Callable[[str], bool]) -> int:
         """Delete every row that has a text of which `is_told` is true; returns how many. See `sweep`."""

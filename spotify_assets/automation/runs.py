@@ -18,15 +18,12 @@ from spotify_assets.instance import PROCESS_TAG, report_unfinished_runs
 from spotify_assets.lakehouse import FileLock, Warehouse, living_run, run_session
 from spotify_assets.schemas import raw_api
 from spotify_assets.settings import HomePaths
-from spotify_assets.state import State, StateError, is_held
+from spotify_assets.state import BUILT_FROM, State, StateError, is_held
 
 JOINED_WITHIN_DAYS = 31
 """Ranges of stale days closer than this are one run: a run costs more than a month of days."""
 
 _NO_NEWS = frozenset(table.qualified_name() for table in raw_api.WRITTEN_AT_EVERY_QUESTION)
-
-_BUILT_FROM = "built_from_change"
-"""Note in `state.sqlite`: up to which change of the raw tables everything is built."""
 
 _UNHEARD_OF = timedelta(minutes=15)
 
@@ -180,13 +177,13 @@ def build_everything(
             )
             outcome.built_days += number_of_days
         if outcome.is_success:
-            state.set_note(_BUILT_FROM, str(_news(warehouse)))
+            state.set_note(BUILT_FROM, str(_news(warehouse)))
     return outcome
 
 
 def has_unbuilt_news(warehouse: Warehouse, state: State) -> bool:
     """Whether something came in of which nothing is built yet, perhaps because a run was killed."""
-    return _news(warehouse) != int(state.note(_BUILT_FROM) or 0)
+    return _news(warehouse) != int(state.note(BUILT_FROM) or 0)
 
 
 def _news(warehouse: Warehouse) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,10 @@ from polars.io.plugins import register_io_source
 
 from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse.definition import Catalog, quoted, select, set_up, sql_name
-from spotify_assets.lakehouse.mirror import Manifest, MirrorFile
+from spotify_assets.lakehouse.mirror import Manifest, MirrorFile, published_at_of
 from spotify_assets.lakehouse.views import view_query
 from spotify_assets.schemas import Table, tables, views
-from spotify_assets.schemas.meta import Changes, Published
+from spotify_assets.schemas.meta import Changes
 
 FOLDER = "bi"
 VERSION_KEY = f"{FOLDER}/VERSION"
@@ -103,7 +103,7 @@ class BiCopies:
             if known.get(copy.name) != copy.definition
             or any(key not in kept or kept[key].change_sequence != copy.sequence for key in copy.keys(self.formats))
         ]
-        published_at = _published_at(connection)
+        published_at = published_at_of(connection)
         is_as_declared = set(kept) == keys and known == definitions
         is_of_snapshot = old.copies.get("snapshot_sequence") == sequence if copies else True
         return CopyPlan(
@@ -245,11 +245,6 @@ def _keys(name: str, formats: tuple[str, ...]) -> list[str]:
 
 def _is_declared(name: str) -> bool:
     return any(table.layout.is_copied and table.layout.is_copy_name(name) for table in (*tables(), *views()))
-
-
-def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    told = connection.execute(f"SELECT max(published_at) FROM {sql_name(Published)}").fetchall()[0][0]
-    return told and told.astimezone(UTC)
 
 
 def _copies(connection: duckdb.DuckDBPyConnection) -> list[_Copy]:

@@ -71,5 +71,13 @@ class ObjectChanged(MirrorError):
     """An object is not the one that a condition asked for."""
 
 
+class RestoreRefused(LakehouseError):
+    """A home cannot be restored as it was asked for; nothing was changed."""
+
+
+class RestoreFailed(LakehouseError):
+    """A home could not be restored; it has no lakehouse, as before."""
+
+
 class GlueSyncFailed(LakehouseError):
     """The Glue Data Catalog could not be brought up to date; the lakehouse and its mirror are untouched."""

@@ -15,7 +15,7 @@ import sqlite3
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -180,11 +180,14 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage, ConfigurableClass):
         with self._db_lock:
             # Outside in: the run's shard is committed first, as the stock way does. Nothing is committed when either
             # shard refuses: Dagster then stores the events one by one, and those already there would stand twice.
-            with self._transaction(INDEX_SHARD_NAME) as index, self._transaction(run_id) as run:
-                run.exec_driver_sql(_INSERT_EVENT, rows)
+            with ExitStack() as shards:
+                index = shards.enter_context(self._transaction(INDEX_SHARD_NAME))
+                if run_id != RUNLESS_RUN_ID:
+                    shards.enter_context(self._transaction(run_id)).exec_driver_sql(_INSERT_EVENT, rows)
                 index.exec_driver_sql(_INSERT_EVENT, rows)
                 self._note_assets(index, events, rows)
-            self._tell_watchers(run_id)
+            if run_id != RUNLESS_RUN_ID:
+                self._tell_watchers(run_id)
 
     def _row(self, event: EventLogEntry, text: str) -> _Row:
         """As `_event_to_row`."""
@@ -356,7 +359,6 @@ def _is_of_asset_events_of_one_run(events: Sequence[EventLogEntry]) -> bool:
             for event in events
         )
         and len({event.run_id for event in events}) == 1
-        and events[0].run_id != RUNLESS_RUN_ID
     )
 
 

@@ -126,7 +126,7 @@ class GlueTable:
 
 
 def wanted_tables(manifest: Manifest, declared: Iterable[type[Table]]) -> list[GlueTable]:
-    """Every mirrored table: as it is declared, else as the manifest describes it.
+    """Every table that readers are shown: as it is declared, else as the manifest describes it.
 
     The mirror may hold tables that another process declares (an engineer's own): they are as much of it.
 
@@ -135,7 +135,7 @@ def wanted_tables(manifest: Manifest, declared: Iterable[type[Table]]) -> list[G
     """
     declared = list(declared)
     known = {table.qualified_name() for table in declared}
-    wanted = [_declared_table(table) for table in declared if table.layout.mirrored]
+    wanted = [_declared_table(table) for table in declared if table.layout.is_shown]
     wanted += [_described_table(name, told) for name, told in manifest.tables.items() if name not in known]
     for table in wanted:
         if table.is_monthly and any(name.lower() == _MONTH for name, _, _ in table.columns):

@@ -58,7 +58,7 @@ def succession(warehouse: Warehouse) -> Succession:
         is_own = manifest.snapshot_sequence <= newest
         has_own_rows = True
     else:
-        is_own = manifest.revision in known.own_revisions
+        is_own = known.has_gone_back or manifest.revision in known.own_revisions
         has_own_rows = newest > known.snapshot_sequence
     if is_own:
         return Succession.OWN

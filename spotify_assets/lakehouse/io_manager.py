@@ -120,7 +120,7 @@ class LakehouseIOManager(ConfigurableIOManager):
             metadata["rows_written"] = written
             metadata["seconds"] = round(seconds, 3)
             metadata["dagster/uri"] = self.warehouse.paths.published_file.as_uri()
-            if table.layout.mirrored:
+            if table.layout.is_shown:
                 metadata["mirror"] = mirror_link(self.warehouse.paths, self.warehouse.mirror, table.qualified_name())
             metadata["dagster/column_schema"] = MetadataValue.table_schema(column_schema(table))
             if lineage := column_lineage(table):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,13 +28,14 @@ import polars as pl
 
 from spotify_assets import progress
 from spotify_assets.arrow import frame_of
+from spotify_assets.lakehouse import home_facts
 from spotify_assets.lakehouse.definition import Catalog, duckdb_type, literal, quoted, select, set_up, sql_name
 from spotify_assets.lakehouse.errors import MirrorRefused
 from spotify_assets.lakehouse.publishing import published_sequence, sync_folder
 from spotify_assets.lakehouse.reading import open_snapshot, snapshot_file
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
 from spotify_assets.schemas import Table, tables
-from spotify_assets.schemas.meta import Changes
+from spotify_assets.schemas.meta import Changes, Published
 from spotify_assets.settings import HomePaths
 
 _THREADS = 2
@@ -81,6 +83,8 @@ class Manifest:
 
     Attributes:
         copies: What `Copies` tells of the files that are copies.
+        published_at: When the published file was made that it shows, ISO 8601; empty when that is not known.
+        home: What a restored home needs besides tables (`home_facts`).
     """
 
     snapshot_sequence: int
@@ -89,6 +93,8 @@ class Manifest:
     home_id: str = ""
     revision: str = ""
     copies: dict[str, Any] = field(default_factory=dict)
+    published_at: str = ""
+    home: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One text for one content."""
@@ -103,6 +109,8 @@ class Manifest:
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
             "copies": self.copies,
+            "published_at": self.published_at,
+            "home": self.home,
             "files": files,
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -124,6 +132,8 @@ class Manifest:
                 content.get("home_id", ""),
                 content.get("revision", ""),
                 content.get("copies", {}),
+                content.get("published_at", ""),
+                content.get("home", {}),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"the manifest lacks or has an unknown entry: {error}") from error
@@ -362,6 +372,7 @@ def update_mirror(
     promise: Callable[[str], None] = lambda revision: None,
     takes_over: bool = False,
     copies: Copies | None = None,
+    home: dict[str, Any] | None = None,
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -376,6 +387,7 @@ def update_mirror(
         promise: Told the revision of the manifest to come, before it can be there.
         takes_over: Whether another lakehouse's mirror is written over.
         copies: Makes the files beside the tables; without it they stay as they are.
+        home: What a restored home needs besides tables (`home_facts`); without it that stays as it is.
 
     Returns:
         None when the mirror is up to date already.
@@ -387,9 +399,19 @@ def update_mirror(
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        known_revisions = {last_revision, pending_revision}
+        known_revisions = {last_revision, *([pending_revision] if pending_revision else [])}
         return _update(
-            paths, target, log, memory_limit, keeps_undeclared, home_id, known_revisions, promise, takes_over, copies
+            paths,
+            target,
+            log,
+            memory_limit,
+            keeps_undeclared,
+            home_id,
+            known_revisions,
+            promise,
+            takes_over,
+            copies,
+            home,
         )
     finally:
         target.close()
@@ -406,6 +428,7 @@ def _update(
     promise: Callable[[str], None],
     takes_over: bool,
     copies: Copies | None,
+    home: dict[str, Any] | None,
 ) -> MirrorReport | None:
     manifest = target.read_manifest()
     sequence = published_sequence(paths)
@@ -418,7 +441,7 @@ def _update(
             )
         log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
-    elif manifest is not None and home_id and manifest.revision not in known_revisions:
+    elif manifest is not None and manifest.revision not in known_revisions:
         log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
     if manifest is not None and manifest.snapshot_sequence > sequence:
@@ -429,15 +452,25 @@ def _update(
     try:
         for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
-        described, parts, obsolete = _compare(connection, old, keeps_undeclared)
+        described, parts, obsolete = _compare(connection, old, keeps_undeclared, sequence)
         plan = copies.compare(connection, old, sequence) if copies else None
         is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
-        if is_complete and old.snapshot_sequence == sequence and old.tables == described:
+        is_same_home = home is None or home_facts.are_equal(old.home, home)
+        if is_complete and is_same_home and old.snapshot_sequence == sequence and old.tables == described:
             target.remove_old_versions()
             return None
         paths.scratch_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "", old.copies)
+            new = Manifest(
+                sequence,
+                {},
+                described,
+                home_id,
+                uuid.uuid4().hex if home_id else "",
+                old.copies,
+                published_at.isoformat() if (published_at := published_at_of(connection)) else "",
+                old.home if home is None else home,
+            )
             promise(new.revision)
             told = log if keeps_undeclared else None
             return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told)
@@ -446,7 +479,7 @@ def _update(
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, old: Manifest, keeps_undeclared: bool
+    connection: duckdb.DuckDBPyConnection, old: Manifest, keeps_undeclared: bool, sequence: int
 ) -> tuple[dict[str, dict[str, Any]], list[_Part], set[str]]:
     """The tables as they are declared now, the parts to write, and the keys of files that are to go."""
     declared = {table.qualified_name(): table for table in tables()}
@@ -459,6 +492,8 @@ def _compare(
         rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
         for name, month, number in rows:
             changes.setdefault(name, {})[month] = number
+        # It tells of every change but of its own.
+        changes[Changes.qualified_name()] = {WHOLE_TABLE: sequence}
     obsolete = {
         file.key
         for file in old.files.values()
@@ -533,6 +568,11 @@ def _write(
     target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()
     return _report(replace(new, files=files), written, {key: old.files[key] for key in removed})
+
+
+def report_of(manifest: Manifest) -> MirrorReport:
+    """What a manifest names, as an update tells that had nothing to write."""
+    return _report(manifest, set(), {})
 
 
 def _report(manifest: Manifest, written: set[str], removed: dict[str, MirrorFile]) -> MirrorReport:
@@ -719,10 +759,21 @@ def _description(table: type[Table]) -> dict[str, Any]:
         "month_column": table.layout.month_column,
         "sort": table.sort_columns(),
         "columns": [
-            {"name": name, "type": duckdb_type(table, name), "description": column.description or ""}
+            {
+                "name": name,
+                "type": duckdb_type(table, name),
+                "nullable": column.nullable,
+                "description": column.description or "",
+            }
             for name, column in table.columns().items()
         ],
     }
+
+
+def published_at_of(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When a snapshot was published (UTC)."""
+    told = connection.execute(f"SELECT max(published_at) FROM {sql_name(Published)}").fetchall()[0][0]
+    return told and told.astimezone(UTC)
 
 
 def _size(path: Path) -> int | None:

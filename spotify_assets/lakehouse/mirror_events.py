@@ -56,7 +56,7 @@ def mirror_asset_specs(
             },
         )
         for table in mirrored
-        if table.layout.mirrored
+        if table.layout.is_shown
     ]
     manifest = AssetSpec(
         key=MANIFEST_ASSET,
@@ -69,6 +69,11 @@ def mirror_asset_specs(
     return [*specs, manifest]
 
 
+def is_bookkeeping(name: str) -> bool:
+    """Whether a table (`schema.table`) is no business of readers."""
+    return any(table.qualified_name() == name and table.layout.is_bookkeeping for table in tables())
+
+
 def mirror_link(paths: HomePaths, configuration: MirrorConfiguration, table: str) -> MetadataValue:
     """Where a table's files are."""
     return _link(paths, configuration, f"{table.replace('.', '/')}/")
@@ -77,7 +82,7 @@ def mirror_link(paths: HomePaths, configuration: MirrorConfiguration, table: str
 def with_mirror_link(paths: HomePaths, configuration: MirrorConfiguration, spec: AssetSpec) -> AssetSpec:
     """The asset of a table, linking its files in the mirror; every other asset as it is."""
     name = ".".join(spec.key.path)
-    if name not in {table.qualified_name() for table in tables() if table.layout.mirrored}:
+    if name not in {table.qualified_name() for table in tables() if table.layout.is_shown}:
         return spec
     return spec.merge_attributes(metadata={"mirror": mirror_link(paths, configuration, name)})
 
@@ -95,11 +100,15 @@ def report_update(
     state: MirrorState,
     *,
     is_other_standing: bool,
+    tells_all: bool = False,
 ) -> None:
-    """Tell Dagster what an update wrote, and how the mirror stands if that has changed or something was written."""
+    """Tell Dagster what an update wrote, and how the mirror stands if that has changed or something was written.
+
+    With `tells_all` of tables of which nothing was written too: Dagster knows nothing of them yet.
+    """
     if report is not None:
         for name, table in report.tables.items():
-            if not (table.written or table.removed):
+            if not (table.written or table.removed or tells_all) or is_bookkeeping(name):
                 continue
             instance.report_runless_asset_event(
                 AssetMaterialization(

@@ -11,7 +11,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
@@ -31,11 +31,21 @@ class MirrorChanged(MirrorError):
     """A file is another one than the manifest says that is being followed; a newer manifest may be there already."""
 
 
+class StoredManifest(NamedTuple):
+    """A manifest that a store keeps, the newest or an older one: the name of its version, and its text."""
+
+    version_id: str
+    text: str
+
+
 class MirrorSource(Protocol):
     """Where a mirror is read from."""
 
     def manifest_text(self, version_id: str | None) -> str | None:
         """The manifest, or an older version of it; None when there is none."""
+
+    def manifests(self) -> Iterator[StoredManifest]:
+        """Every manifest that is kept by a name, newest first."""
 
     def content(self, file: MirrorFile) -> bytes | None:
         """What the store has for a file of the manifest last asked for; None when it is gone."""
@@ -51,6 +61,13 @@ class BucketSource:
         found = self._bucket.get(MANIFEST_KEY, version_id=version_id)
         return found.content.decode(errors="replace") if found else None
 
+    def manifests(self) -> Iterator[StoredManifest]:
+        for version in self._bucket.versions(MANIFEST_KEY).get(MANIFEST_KEY, ()):
+            if version.is_marker or version.version_id == "null":
+                continue
+            if (text := self.manifest_text(version.version_id)) is not None:
+                yield StoredManifest(version.version_id, text)
+
     def content(self, file: MirrorFile) -> bytes | None:
         found = self._bucket.get(file.key, version_id=file.version_id)
         if found is None and file.version_id:
@@ -60,7 +77,7 @@ class BucketSource:
 
 
 class FolderSource:
-    """A mirror in a folder. `version_id` is the number of a version that is kept."""
+    """A mirror in a folder, or a plain copy of one. `version_id` is the number of a version that is kept."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,13 +85,20 @@ class FolderSource:
 
     def manifest_text(self, version_id: str | None) -> str | None:
         # Not through the link each time: it may switch between two files.
-        self._version = (self._folder / (f"versions/{version_id}" if version_id else "current")).resolve()
+        current = "." if (self._folder / MANIFEST_KEY).exists() else "current"
+        self._version = (self._folder / (f"versions/{version_id}" if version_id else current)).resolve()
         try:
             return (self._version / MANIFEST_KEY).read_text(errors="replace")
         except FileNotFoundError:
             return None
         except OSError as error:
             raise MirrorError(f"{self._version / MANIFEST_KEY} cannot be read: {error.strerror}") from error
+
+    def manifests(self) -> Iterator[StoredManifest]:
+        names = [folder.name for folder in self._folder.glob("versions/*") if folder.name.isdecimal()]
+        for name in sorted(names, key=int, reverse=True):
+            if (text := self.manifest_text(name)) is not None:
+                yield StoredManifest(name, text)
 
     def content(self, file: MirrorFile) -> bytes | None:
         try:
@@ -241,9 +265,13 @@ def open_mirror(
     Raises:
         ValueError: The configuration names no place, and no home is given.
     """
+    return MirrorReader(open_source(configuration, paths), patience_seconds=patience_seconds)
+
+
+def open_source(configuration: MirrorConfiguration, paths: HomePaths | None = None) -> MirrorSource:
+    """Where the mirror is read from that a configuration names; as `open_mirror`."""
     if configuration.is_bucket:
-        return MirrorReader(BucketSource(configuration.bucket()), patience_seconds=patience_seconds)
+        return BucketSource(configuration.bucket())
     if not configuration.address and paths is None:
         raise ValueError("a mirror that is a part of a home is read with the paths of the home")
-    folder = Path(configuration.address) if configuration.address else paths.mirror_folder
-    return MirrorReader(FolderSource(folder), patience_seconds=patience_seconds)
+    return FolderSource(Path(configuration.address) if configuration.address else paths.mirror_folder)

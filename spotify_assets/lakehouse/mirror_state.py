@@ -9,6 +9,9 @@ from spotify_assets.state import State
 
 _NOTE = "mirror"
 
+RESTORED_OLDER = "restored "
+"""How the revision begins of a home that was restored from an older version of its mirror, to write over the newer."""
+
 
 @dataclass(frozen=True)
 class MirrorState:
@@ -44,6 +47,11 @@ class MirrorState:
             return None
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+
+    @property
+    def has_gone_back(self) -> bool:
+        """Whether the home was restored from an older version of the mirror, and has not written it since."""
+        return self.revision.startswith(RESTORED_OLDER)
 
     @property
     def own_revisions(self) -> set[str]:

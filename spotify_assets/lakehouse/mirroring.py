@@ -7,7 +7,7 @@ shown by a check in the Dagster UI (`mirror_events`); the next run catches up.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dagster import Config
 from pydantic import Field
 
-from spotify_assets.lakehouse import mirror, publishing
+from spotify_assets.lakehouse import home_facts, mirror, publishing
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
@@ -138,11 +138,15 @@ def bring_up_to_date(
     memory_limit: str = "200MB",
     is_thorough: bool = False,
     copies: mirror.Copies | None = None,
+    settings_told: Mapping[str, str] | None = None,
 ) -> tuple[mirror.MirrorReport | None, MirrorState | None, bool]:
     """Bring the mirror up to the published file; what goes wrong is told and noted, not raised.
 
     With `is_thorough` nothing old and nothing that no schema declares is kept, and what goes wrong is raised too: a
     person's data has to go.
+
+    Args:
+        settings_told: Settings that rule what the tables say, for whoever restores the home (`home_facts`).
 
     Returns:
         What was written (None: nothing, or it failed), how it stands now (None: nothing is published, so there is
@@ -177,6 +181,7 @@ def bring_up_to_date(
             promise=promise,
             takes_over=configuration.takes_over,
             copies=copies,
+            home=home_facts.collect(paths, settings_told or {}, with_state=not is_thorough),
         )
     except Exception as error:
         trouble = error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -252,6 +253,23 @@ def _switch(
         _seal(unfinished)
     unfinished.replace(paths.published_file)
     sync_folder(paths.home)
+
+
+def adopt_snapshot(paths: HomePaths, folder: Path, log: Callable[[str], None]) -> None:
+    """Publish a snapshot that was made in another home: its folder, `{sequence}`, moves into this one.
+
+    Raises:
+        OSError: It cannot be moved, or not be switched to.
+    """
+    paths.snapshots_folder.mkdir(parents=True, exist_ok=True)
+    moved = paths.snapshots_folder / folder.name
+    if moved.exists():
+        moved.rename(paths.snapshots_folder / f"{_UNFINISHED}{uuid.uuid4().hex}")
+    folder.rename(moved)
+    sync_folder(paths.snapshots_folder)
+    _switch(paths, moved / paths.published_file.name, log, os.symlink)
+    for leftover in paths.snapshots_folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def remove_old_snapshots(paths: HomePaths, kept: int) -> None:

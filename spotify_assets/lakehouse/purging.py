@@ -20,7 +20,7 @@ from spotify_assets.lakehouse.errors import WriteFailed
 from spotify_assets.lakehouse.transaction import Transaction, next_sequence
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas import tables
-from spotify_assets.schemas.meta import Changes
+from spotify_assets.schemas.meta import Changes, Published
 from spotify_assets.settings import HomePaths
 
 Log = Callable[[str], None]
@@ -160,7 +160,7 @@ def _rebuild(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, rules:
     rules.rebuild(transaction, warehouse.paths)
     for table in tables():
         # A row less in a month is no row in the mirror's list of changes: every file is compared anew.
-        if table.qualified_name() in stored and table.layout.schema != Changes.layout.schema:
+        if table.qualified_name() in stored and table not in (Changes, Published):
             transaction.mark_changed(table)
     transaction.finish()
     if Changes.qualified_name() in stored:
@@ -188,6 +188,7 @@ def publish_alone(warehouse: Warehouse, *, published_at: datetime, log: Log) -> 
         memory_limit=warehouse.memory_limit,
         is_thorough=True,
         copies=bi_copies.BiCopies.of_setting(warehouse.bi_copies, keeps_undeclared=False),
+        settings_told=warehouse.settings_told,
     )
 
 

@@ -118,6 +118,7 @@ class RunSession:
             now=self._clock,
             memory_limit=warehouse.memory_limit,
             copies=bi_copies.BiCopies.of_setting(warehouse.bi_copies, warehouse.bi_copies_hours),
+            settings_told=warehouse.settings_told,
         )
         if state is not None and self._instances and (report is not None or is_other_standing):
             from spotify_assets.lakehouse.mirror_events import report_update

@@ -300,8 +300,8 @@ class Transaction:
             staleness.record_day_versions(
                 self.connection, self._days_table, name, self._code_versions[name], first, last, self._catalog
             )
-            # Not mirrored, but `meta.published` tells how many days lag.
-            self._note(DayVersions, WHOLE_TABLE)
+            for month in pl.date_range(first.replace(day=1), last, "1mo", eager=True):
+                self._note(DayVersions, f"{month:%Y-%m}")
 
     def stale_days(self) -> pl.DataFrame:
         """As `staleness.stale_days`; sees what this transaction has written."""

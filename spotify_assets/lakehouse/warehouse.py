@@ -82,6 +82,9 @@ class Warehouse(DuckDBResource):
     days_table: str = Field(
         default="", description="Table (listener, played_on, version) that rules which days are stale."
     )
+    settings_told: dict[str, str] = Field(
+        default={}, description="Settings that rule what the tables say; the mirror tells them to who restores it."
+    )
     code_versions: dict[str, str] = Field(
         default={}, description="Version of the code and settings of each daily table."
     )
@@ -106,6 +109,7 @@ class Warehouse(DuckDBResource):
             bi_copies=settings.bi_copies,
             bi_copies_hours=settings.bi_copies_hours,
             days_table=days_table,
+            settings_told=settings.ruling,
             code_versions=code_versions or {},
         )
 
@@ -163,6 +167,10 @@ class Warehouse(DuckDBResource):
                 # What DuckDB spilled and a killed process could not clear away.
                 shutil.rmtree(self.paths.spill_folder, ignore_errors=True)
                 compaction.remove_unfinished(self.paths)
+                if not path.exists():
+                    # Of a warehouse that is lost, or of a restore that was killed: what begins here anew must not
+                    # write over the mirror of that.
+                    self.paths.mirror_owner_file.unlink(missing_ok=True)
             connection = self._connect(path, deadline, on_wait)
             _open_connections[path] = _open_connections.get(path, 0) + 1
             try:

@@ -1,6 +1,7 @@
 """What the lakehouse knows about itself: which day versions were read, what changed, what was published.
 
-These tables are written by the lakehouse, never by an asset, and tell nothing about what a person heard.
+These tables are written by the lakehouse, never by an asset, and tell nothing about what a person heard. The mirror
+holds them too, all but `meta.published`, for a lakehouse that is restored from it goes on where the lost one ended.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from spotify_assets.schemas.table import Layout, Table, count, day, instant, tex
 class DayVersions(Table):
     """For each daily table and day: the version of clean.days and the code that its rows were made from."""
 
-    layout = Layout("meta", "day_versions", mirrored=False, sort=("table_name", "listener", "played_on"))
+    layout = Layout("meta", "day_versions", month_column="played_on", sort=("table_name", "listener", "played_on"))
 
     table_name = text("schema.table of the daily table.", key=True)
     listener = text("Whose day it is.", key=True)
@@ -23,7 +24,7 @@ class DayVersions(Table):
 class Changes(Table):
     """The number of the last transaction that changed a month of a table; the mirror rewrites what is newer."""
 
-    layout = Layout("meta", "changes", mirrored=False, sort=("table_name", "month"))
+    layout = Layout("meta", "changes", sort=("table_name", "month"))
 
     table_name = text("schema.table.", key=True)
     month = text("YYYY-MM, or empty for tables that are mirrored as one file.", key=True)
@@ -33,7 +34,7 @@ class Changes(Table):
 class Decided(Table):
     """What the rows of a table that is brought up to date in parts were last decided from."""
 
-    layout = Layout("meta", "decided", mirrored=False, sort=("table_name",))
+    layout = Layout("meta", "decided", sort=("table_name",))
 
     table_name = text("schema.table.", key=True)
     sequence = count("Number of the newest change of the source table that was seen (`meta.changes`).")
@@ -46,7 +47,7 @@ class TrackFacts(Table):
     found.
     """
 
-    layout = Layout("meta", "track_facts", mirrored=False, sort=("track_id",))
+    layout = Layout("meta", "track_facts", sort=("track_id",))
 
     track_id = text("Spotify id.", key=True)
     isrc = text("International Standard Recording Code, in capitals, without hyphens.", nullable=True)
@@ -56,7 +57,9 @@ class TrackFacts(Table):
 class SessionDays(Table):
     """For each day the plays of sessions that began on another day, whose version of clean.days they are part of."""
 
-    layout = Layout("meta", "session_days", mirrored=False, sort=("listener", "played_on", "session_started_on"))
+    layout = Layout(
+        "meta", "session_days", month_column="played_on", sort=("listener", "played_on", "session_started_on")
+    )
 
     listener = text("Whose day it is.", key=True)
     played_on = day("Local date of the plays.", key=True)

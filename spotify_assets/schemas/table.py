@@ -40,9 +40,19 @@ class Layout:
     copied_by_year: bool = False
 
     @property
+    def is_bookkeeping(self) -> bool:
+        """Whether nobody but the lakehouse itself reads the table: a mirror holds it for a restore alone."""
+        return self.schema == "meta"
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether readers of the mirror are told of the table."""
+        return self.mirrored and not self.is_bookkeeping
+
+    @property
     def is_copied(self) -> bool:
-        """Whether there is a BI copy: of whatever is mirrored and not merely what arrived."""
-        return self.mirrored and self.schema != "raw"
+        """Whether there is a BI copy: of whatever readers are shown and not merely what arrived."""
+        return self.is_shown and self.schema != "raw"
 
     def copy_name(self, year: str = "") -> str:
         """Name of a BI copy's file, without its ending: `clean_tracks`, `clean_plays_2024`."""

@@ -19,9 +19,8 @@ from typing import Any
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.errors import QuotaBlocked, TransientFailure
 from spotify_assets.spotify.model import Endpoint, Request, Response
-from spotify_assets.state import State
+from spotify_assets.state import SPOTIFY_CAPABILITIES, State
 
-_NOTE = "spotify_capabilities"
 _FOUND_LIFE = timedelta(days=7)
 _CONTRADICTED_LIFE = timedelta(days=1)
 _UNANSWERED_LIFE = timedelta(hours=6)
@@ -199,7 +198,7 @@ class CapabilityMemory:
     def load(self) -> Capabilities:
         """What was found before; nothing when that was another app, or cannot be read any more."""
         try:
-            told = json.loads(self._state.note(_NOTE) or "{}")
+            told = json.loads(self._state.note(SPOTIFY_CAPABILITIES) or "{}")
             if told.get("asked") != self._asked:
                 return Capabilities()
             return Capabilities({Capability(name): _finding(*rest) for name, *rest in told["findings"]})
@@ -212,7 +211,7 @@ class CapabilityMemory:
             [each, finding.is_offered, finding.found_at.isoformat(), finding.is_contradicted]
             for each, finding in capabilities.findings.items()
         ]
-        self._state.set_note(_NOTE, json.dumps({"asked": self._asked, "findings": findings}))
+        self._state.set_note(SPOTIFY_CAPABILITIES, json.dumps({"asked": self._asked, "findings": findings}))
 
 
 def capability_memory(settings: Settings, application: str = "") -> CapabilityMemory:

@@ -9,9 +9,7 @@ from typing import NamedTuple
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.capabilities import capability_memory
 from spotify_assets.spotify.quota import QuotaLedger
-from spotify_assets.state import State
-
-_BACKLOGS = "what is still to be asked of spotify"
+from spotify_assets.state import SPOTIFY_BACKLOGS, State
 
 
 class Backlog(NamedTuple):
@@ -32,13 +30,13 @@ def note_backlog(state: State, backlog: Backlog) -> None:
     """Keep what a run left to be asked for, in place of what an earlier one left of that kind."""
     kept = {each.kind: each for each in backlogs(state)} | {backlog.kind: backlog}
     told = {each.kind: [each.length, each.done_on and each.done_on.isoformat()] for each in kept.values()}
-    state.set_note(_BACKLOGS, json.dumps(told))
+    state.set_note(SPOTIFY_BACKLOGS, json.dumps(told))
 
 
 def backlogs(state: State) -> list[Backlog]:
     """What the last runs left to be asked for, by kind; nothing before the first one."""
     try:
-        told = json.loads(state.note(_BACKLOGS) or "{}")
+        told = json.loads(state.note(SPOTIFY_BACKLOGS) or "{}")
         return [
             Backlog(kind, int(length), date.fromisoformat(done) if done else None)
             for kind, (length, done) in told.items()
