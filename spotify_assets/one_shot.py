@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotify_assets import commands, progress
+from spotify_assets.assets.raw.asking import ANSWERED_CHECK
 from spotify_assets.automation.due import due_jobs, is_building_due
 from spotify_assets.automation.inbox import INBOX_TAG, fault_of_zip, look_into
-from spotify_assets.automation.jobs import ASKING_JOBS, GLUE_JOB, IMPORT_PURPOSE, NIGHTLY_JOB, POLL_JOB
+from spotify_assets.automation.jobs import ASKING_JOBS, GLUE_JOB, IMPORT_PURPOSE, NIGHTLY_JOB, POLLED
 from spotify_assets.automation.live import reason_not_to_ask
 from spotify_assets.automation.run_history import prune_run_history
 from spotify_assets.clock import Clock
@@ -270,7 +271,7 @@ class _Run:
                     self._settings, {}, purpose=job_name, clock=self._given_clock, asking_job=ASKING_JOBS[job_name]
                 )
                 self._report.asked[job_name] = len(finished.outcome.results) > 1
-                self._take_note_of(finished, is_poll=job_name == POLL_JOB)
+                self._take_note_of(finished)
             self._check_lock()
             now = self._clock.now()
             is_due = is_building_due(self._warehouse, self._state, self._household, now)
@@ -342,16 +343,19 @@ class _Run:
                 "repairs the mirror."
             )
 
-    def _take_note_of(self, finished: Finished, *, is_poll: bool = False) -> None:
+    def _take_note_of(self, finished: Finished) -> None:
         self._report.built_days += finished.outcome.built_days
         if finished.failure and finished.failure not in self._report.failures:
             self._report.failures.append(finished.failure)
         for result in finished.outcome.results:
             for evaluation in result.get_asset_check_evaluations():
-                if not evaluation.passed:
-                    about = f"The check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} failed."
-                    # What was played before the last 50 plays is lost for good; all the rest comes by itself.
-                    (self._need if is_poll else self._note)(evaluation.description or about)
+                if evaluation.passed:
+                    continue
+                asset = evaluation.asset_key.to_user_string()
+                # Plays that are not asked for in time are lost for good; all the rest comes by itself, later.
+                is_urgent = (asset, evaluation.check_name) == (POLLED[0], ANSWERED_CHECK)
+                told = evaluation.description or f"The check {evaluation.check_name} of {asset} failed."
+                (self._need if is_urgent else self._note)(told)
 
     def _check_lock(self) -> None:
         if self._lock is not None:

@@ -297,7 +297,8 @@ class State:
             )
             connection.executemany(
                 "INSERT INTO quota_blocks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "blocked_until = max(blocked_until, excluded.blocked_until), refusals = max(refusals, excluded.refusals)",
+                "blocked_until = max(blocked_until, excluded.blocked_until), "
+                "refusals = max(refusals, excluded.refusals)",
                 told.get("quota_blocks", ()),
             )
             connection.executemany(
