@@ -321,6 +321,10 @@ class _Run:
         is_wanted = bool(signed_in or settings.sign_in_secret or settings.sign_in.get_secret_value()) or (
             credentials is not None and not credentials.client_secret
         )
+        if credentials is None and is_wanted:
+            self._need(
+                "No Spotify app is named here: set SPOTIPY_CLIENT_ID, and SPOTIPY_CLIENT_SECRET if it has signed in."
+            )
         for listener in dict.fromkeys([*names, *signed_in]):
             state = sign_in_state(folder, listener, now=self._clock.now())
             if state.standing == Standing.ENDING:
