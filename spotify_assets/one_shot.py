@@ -323,7 +323,8 @@ class _Run:
         )
         if credentials is None and is_wanted:
             self._need(
-                "No Spotify app is named here: set SPOTIPY_CLIENT_ID, and SPOTIPY_CLIENT_SECRET if it has signed in."
+                "No Spotify app is named here, so that nobody can be asked for: set SPOTIPY_CLIENT_ID (and "
+                "SPOTIPY_CLIENT_SECRET, where it was set for the sign-in)."
             )
         for listener in dict.fromkeys([*names, *signed_in]):
             state = sign_in_state(folder, listener, now=self._clock.now())
@@ -339,7 +340,6 @@ class _Run:
             )
 
     def _look_at_the_mirror(self) -> None:
-        self._check_lock()
         known = MirrorState.of(self._state)
         if known is not None and known.failure:
             self._need(

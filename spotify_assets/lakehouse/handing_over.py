@@ -39,7 +39,7 @@ def succession(warehouse: Warehouse) -> Succession:
         MirrorError: The mirror cannot be read.
     """
     paths, configuration = warehouse.paths, warehouse.mirror
-    _take_back(paths)
+    take_back(paths)
     reader = open_mirror(configuration, paths)
     if reader.is_empty():
         return Succession.OWN
@@ -91,18 +91,27 @@ def lakehouse_set_aside(paths: HomePaths) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _take_back(paths)
+        _put_back(paths)
         if before:
             before.note(state)
         raise
     shutil.rmtree(aside)
 
 
-def _take_back(paths: HomePaths) -> None:
-    """Undo what `lakehouse_set_aside` has done, also where it was killed before the new one was there."""
+def take_back(paths: HomePaths) -> None:
+    """Undo what `lakehouse_set_aside` has done if it was killed before a new lakehouse was there."""
     aside = paths.home / _ASIDE
     if not aside.exists():
         return
+    if paths.warehouse_file.exists() and (aside / paths.warehouse_file.parent.name).exists():
+        # What was set aside has nothing that the mirror lacks, and the new one may have.
+        shutil.rmtree(aside)
+    else:
+        _put_back(paths)
+
+
+def _put_back(paths: HomePaths) -> None:
+    aside = paths.home / _ASIDE
     for path in (paths.published_file, paths.snapshots_folder, paths.warehouse_file.parent):
         kept = aside / path.name
         if kept.is_symlink() or kept.exists():

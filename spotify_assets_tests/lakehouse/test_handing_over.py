@@ -115,3 +115,16 @@ def test_one_that_was_killed_while_the_new_one_was_made_has_the_old_one_again(ho
         path.rename(paths.home / ".set-aside" / path.name)
     assert succession(homes.at("first")) == Succession.REPLACE
     assert homes.at("first").counts([RawReadings])[RawReadings] == 1
+
+
+def test_what_came_into_a_home_after_that_stays(homes: Homes) -> None:
+    homes.write("second")
+    paths = homes.at("first").paths
+    (paths.home / ".set-aside").mkdir()
+    for path in (paths.published_file, paths.snapshots_folder, paths.warehouse_file.parent):
+        path.rename(paths.home / ".set-aside" / path.name)
+    homes.write("first", is_mirrored=False)
+    homes.write("first", is_mirrored=False)
+    assert succession(homes.at("first")) == Succession.OWN, "a new lakehouse, which the mirror refuses"
+    assert homes.at("first").counts([RawReadings])[RawReadings] == 2
+    assert not (paths.home / ".set-aside").exists()
