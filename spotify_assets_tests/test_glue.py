@@ -24,7 +24,7 @@ __all__ = ["aws", "running_aws"]
 
 ROOT = Path(__file__).parent.parent
 # Tests of the lakehouse declare tables of their own in the same process.
-MIRRORED = [table for table in tables() if table.__module__.startswith("spotify_assets.") and table.layout.mirrored]
+MIRRORED = [table for table in tables() if table.__module__.startswith("spotify_assets.") and table.layout.is_shown]
 GUIDE = (ROOT / "docs" / "aws.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
 

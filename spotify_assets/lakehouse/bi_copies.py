@@ -33,10 +33,9 @@ from polars.io.plugins import register_io_source
 
 from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse.definition import Catalog, quoted, select, set_up, sql_name
-from spotify_assets.lakehouse.mirror import Manifest, MirrorFile, published_at_of
+from spotify_assets.lakehouse.mirror import Manifest, MirrorFile, changes_of, published_at_of
 from spotify_assets.lakehouse.views import view_query
 from spotify_assets.schemas import Table, tables, views
-from spotify_assets.schemas.meta import Changes
 
 FOLDER = "bi"
 VERSION_KEY = f"{FOLDER}/VERSION"
@@ -249,11 +248,7 @@ def _is_declared(name: str) -> bool:
 
 def _copies(connection: duckdb.DuckDBPyConnection) -> list[_Copy]:
     catalog = Catalog(connection)
-    changes: dict[str, dict[str, int]] = {}
-    if catalog.columns(Changes):
-        rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
-        for name, month, number in rows:
-            changes.setdefault(name, {})[month] = number
+    changes = changes_of(connection, catalog)
 
     def last_change(table: type[Table], year: str = "") -> int:
         of_table = changes.get(table.qualified_name(), {})

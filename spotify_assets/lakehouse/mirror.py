@@ -83,6 +83,8 @@ class Manifest:
 
     Attributes:
         copies: What `Copies` tells of the files that are copies.
+        changes: Numbers of the last changes (`meta.changes`), by table and month, where no file tells them. None in
+            manifests that were made before a restore needed them.
         published_at: When the published file was made that it shows, ISO 8601; empty when that is not known.
         home: What a restored home needs besides tables (`home_facts`).
     """
@@ -93,6 +95,7 @@ class Manifest:
     home_id: str = ""
     revision: str = ""
     copies: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, dict[str, int]] | None = None
     published_at: str = ""
     home: dict[str, Any] = field(default_factory=dict)
 
@@ -109,6 +112,7 @@ class Manifest:
             "snapshot_sequence": self.snapshot_sequence,
             "tables": dict(sorted(self.tables.items())),
             "copies": self.copies,
+            "changes": self.changes,
             "published_at": self.published_at,
             "home": self.home,
             "files": files,
@@ -132,6 +136,7 @@ class Manifest:
                 content.get("home_id", ""),
                 content.get("revision", ""),
                 content.get("copies", {}),
+                content.get("changes"),
                 content.get("published_at", ""),
                 content.get("home", {}),
             )
@@ -452,7 +457,7 @@ def _update(
     try:
         for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
-        described, parts, obsolete = _compare(connection, old, keeps_undeclared, sequence)
+        described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         plan = copies.compare(connection, old, sequence) if copies else None
         is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
         is_same_home = home is None or home_facts.are_equal(old.home, home)
@@ -468,6 +473,7 @@ def _update(
                 home_id,
                 uuid.uuid4().hex if home_id else "",
                 old.copies,
+                changes_of(connection, Catalog(connection)),
                 published_at.isoformat() if (published_at := published_at_of(connection)) else "",
                 old.home if home is None else home,
             )
@@ -479,21 +485,15 @@ def _update(
 
 
 def _compare(
-    connection: duckdb.DuckDBPyConnection, old: Manifest, keeps_undeclared: bool, sequence: int
+    connection: duckdb.DuckDBPyConnection, old: Manifest, keeps_undeclared: bool
 ) -> tuple[dict[str, dict[str, Any]], list[_Part], set[str]]:
     """The tables as they are declared now, the parts to write, and the keys of files that are to go."""
     declared = {table.qualified_name(): table for table in tables()}
     catalog = Catalog(connection)
+    changes = changes_of(connection, catalog)
     mirrored = {name: table for name, table in declared.items() if table.layout.mirrored and catalog.columns(table)}
     described = {name: table for name, table in old.tables.items() if keeps_undeclared and name not in declared}
     described |= {name: _description(table) for name, table in mirrored.items()}
-    changes: dict[str, dict[str, int]] = {}
-    if catalog.columns(Changes):
-        rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
-        for name, month, number in rows:
-            changes.setdefault(name, {})[month] = number
-        # It tells of every change but of its own.
-        changes[Changes.qualified_name()] = {WHOLE_TABLE: sequence}
     obsolete = {
         file.key
         for file in old.files.values()
@@ -565,6 +565,7 @@ def _write(
             written.add(made_copy.key)
     if removed:
         target.drop_keys(sorted(removed))
+    new = replace(new, changes=_untold(new.changes or {}, files.values()))
     target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()
     return _report(replace(new, files=files), written, {key: old.files[key] for key in removed})
@@ -768,6 +769,28 @@ def _description(table: type[Table]) -> dict[str, Any]:
             for name, column in table.columns().items()
         ],
     }
+
+
+def changes_of(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> dict[str, dict[str, int]]:
+    """Number of the last change by table and month."""
+    changes: dict[str, dict[str, int]] = {}
+    if catalog.columns(Changes):
+        rows = connection.execute(
+            f"SELECT table_name, month, sequence FROM {sql_name(Changes)} ORDER BY ALL"
+        ).fetchall()
+        for name, month, number in rows:
+            changes.setdefault(name, {})[month] = number
+    return changes
+
+
+def _untold(changes: dict[str, dict[str, int]], files: Iterable[MirrorFile]) -> dict[str, dict[str, int]]:
+    """Changes of which no file tells: of months that lost their rows, of tables that are not mirrored."""
+    told = {(file.table, file.month, file.change_sequence) for file in files}
+    untold = {
+        name: {month: number for month, number in of_table.items() if (name, month, number) not in told}
+        for name, of_table in changes.items()
+    }
+    return {name: of_table for name, of_table in untold.items() if of_table}
 
 
 def published_at_of(connection: duckdb.DuckDBPyConnection) -> datetime | None:

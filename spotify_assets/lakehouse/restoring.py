@@ -17,8 +17,10 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.arrow import FrameStream
 from spotify_assets.lakehouse import home_facts, publishing
 from spotify_assets.lakehouse.definition import create, literal, polars_type, quoted, sql_name
 from spotify_assets.lakehouse.errors import (
@@ -368,16 +370,20 @@ def _insert(
 
 def _note_changes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
     """Have the numbers of changes go on where the mirror ended, also where it was made without the bookkeeping."""
-    if Changes.qualified_name() in manifest.tables:
-        return
     create(connection, Changes)
-    changes = [
-        (file.table, file.month, file.change_sequence)
+    changes = {
+        (file.table, file.month): file.change_sequence
         for file in manifest.files.values()
         if not file.is_copy and file.change_sequence > 0
-    ]
-    changes.append((DayVersions.qualified_name(), WHOLE_TABLE, manifest.snapshot_sequence))
-    connection.executemany(f"INSERT INTO {sql_name(Changes)} VALUES (?, ?, ?)", changes)
+    }
+    for name, of_table in (manifest.changes or {}).items():
+        changes |= {(name, month): number for month, number in of_table.items()}
+    if manifest.changes is None:
+        changes[DayVersions.qualified_name(), WHOLE_TABLE] = manifest.snapshot_sequence
+    rows = [(*key, number) for key, number in sorted(changes.items())]
+    frame = pl.DataFrame(rows, schema=Changes.polars_schema(), orient="row")
+    incoming = FrameStream(frame)  # noqa: F841
+    connection.execute(f"INSERT INTO {sql_name(Changes)} BY NAME SELECT * FROM incoming").fetchall()
 
 
 def _finish(
@@ -404,7 +410,7 @@ def _finish(
         files=len(files),
         size_bytes=sum(file.size_bytes for file in files),
         is_own_mirror=origin.is_own,
-        is_complete=Changes.qualified_name() in manifest.tables,
+        is_complete=manifest.changes is not None,
         settings_told=dict(manifest.home.get("settings", {})),
         remarks=tuple(home_facts.adopt(paths, manifest.home)),
     )

@@ -1,7 +1,7 @@
 """What the lakehouse knows about itself: which day versions were read, what changed, what was published.
 
 These tables are written by the lakehouse, never by an asset, and tell nothing about what a person heard. The mirror
-holds them too, all but `meta.published`, for a lakehouse that is restored from it goes on where the lost one ended.
+holds them too, in its manifest what changed, for a lakehouse that is restored from it goes on where the lost one ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DayVersions(Table):
 class Changes(Table):
     """The number of the last transaction that changed a month of a table; the mirror rewrites what is newer."""
 
-    layout = Layout("meta", "changes", sort=("table_name", "month"))
+    layout = Layout("meta", "changes", mirrored=False, sort=("table_name", "month"))
 
     table_name = text("schema.table.", key=True)
     month = text("YYYY-MM, or empty for tables that are mirrored as one file.", key=True)

@@ -84,6 +84,7 @@ def test_the_manifest_tells_of_every_file_and_column(tmp_path: Path) -> None:
     assert manifest["tables"]["example.gauges"]["columns"][1] == {
         "name": "place",
         "type": "VARCHAR",
+        "nullable": True,
         "description": "Where it stands.",
     }
 
