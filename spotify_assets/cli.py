@@ -1,13 +1,14 @@
 """`spotify-assets`: the command line. Thin: it reads arguments, starts runs and shows what they did.
 
 Exit codes: 0 done; 1 failed, nothing or not all was done; 2 wrong use; 3 done, but some files or rows were damaged and
-left out (the message says which).
+left out (the message says which). Of `run` also: 3 done, but something needs a person; 75 another run is at work.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -119,6 +120,36 @@ def import_command(
         finished = import_paths(settings, paths)
     console.show_import(settings, finished)
     raise typer.Exit(console.exit_code(finished))
+
+
+@app.command("run")
+def run_command(
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Build days from this one on anew, stale or not.", show_default=False),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Do everything that is due, once: for cron, a CI service or a container, also where there is only the mirror.
+
+    Restores from the mirror what is missing here, takes in what lies in the inboxes, asks Spotify, builds, mirrors.
+    Exit codes: 0 done or nothing due, 1 failed, 2 wrong use, 3 done but something needs you, 75 another run is at work.
+    """
+    from spotify_assets import console
+    from spotify_assets.lakehouse import LockTimeout, MirrorLocked, MirrorLockLost
+    from spotify_assets.one_shot import run_once
+
+    settings = _settings(home)
+    # A supervisor that ends it must find the lock given back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with console.progress_bar():
+            report = run_once(settings, since=since.date() if since else None)
+    except (LockTimeout, MirrorLocked, MirrorLockLost) as error:
+        console.complain(str(error))
+        raise typer.Exit(console.BUSY) from None
+    console.show_run(settings, report)
+    raise typer.Exit(console.run_exit_code(report))
 
 
 @app.command("replay")

@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from spotify_assets.service import dagster_command
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.sign_in_secret import forget_sign_in
 from spotify_assets.state import State
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,11 @@ def build(
     clock: Clock | None = None,
     replay_config: dict[str, Any] | None = None,
     asking_job: str = "",
+    tags: Mapping[str, str] | None = None,
+    rebuilt_from: date | None = None,
 ) -> Finished:
     """Run `automation.runs.build_everything` on a home, whose arguments these are; `clock` as in `import_paths`."""
     resources = {"clock": clock} if clock else {}
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_instance(settings) as instance:
         settings.remember_timezone()
         outcome = build_everything(
@@ -110,11 +113,21 @@ def build(
             import_config=import_config,
             replay_config=replay_config,
             asking_job=asking_job,
-            run_config=quiet,
+            run_config=_QUIET,
             purpose=purpose,
+            tags=tags,
+            rebuilt_from=rebuilt_from,
         )
     asset = ["raw", "streaming_history"] if import_config else ["raw", "api_responses"]
     return Finished(outcome, _report(outcome, asset), _failure(outcome))
+
+
+def run_job(settings: Settings, job_name: str) -> Finished:
+    """Run one of the home's jobs as it is."""
+    with open_instance(settings) as instance:
+        job = build_definitions(settings).resolve_job_def(job_name)
+        outcome = Outcome([job.execute_in_process(_QUIET, instance=instance, raise_on_error=False)])
+    return Finished(outcome, {}, _failure(outcome))
 
 
 def _report(outcome: Outcome, asset: list[str]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from spotify_assets.demo_home import DemoFinished
     from spotify_assets.lakehouse import GlueReport, MirrorReport
     from spotify_assets.lakehouse.restoring import RestoreReport
+    from spotify_assets.one_shot import RunReport
     from spotify_assets.own_data import ExportReport
     from spotify_assets.service import Service
     from spotify_assets.spotify.sign_in import SignedIn
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-FAILED, WRONG_USE, PARTLY = 1, 2, 3
+FAILED, WRONG_USE, PARTLY, BUSY = 1, 2, 3, 75
 """Exit codes, see `cli`."""
 
 _PROBLEMS_SHOWN = 20
@@ -107,6 +108,39 @@ def exit_code(finished: Finished) -> int:
     if not report["files"] and not report["forgotten_rows"]:
         return FAILED if report["problems"] or not report["import_id"] else 0
     return PARTLY if finished.has_damage else 0
+
+
+def run_exit_code(report: RunReport) -> int:
+    """0 done or nothing due, 1 something failed, 3 done but something needs a person."""
+    if report.failures:
+        return FAILED
+    return PARTLY if report.needs else 0
+
+
+def show_run(settings: Settings, report: RunReport) -> None:
+    """What a run did, in the end and in one piece: there is nobody who watches."""
+    if report.restored:
+        rows = sum(report.restored.rows.values())
+        told = f", as of {report.restored.published_at:%Y-%m-%d %H:%M} UTC" if report.restored.published_at else ""
+        _out.print(Text(f"Restored from {report.restored.address}: {rows:,} rows{told}."), soft_wrap=True)
+        report.notes[:0] = report.restored.remarks
+    for each in report.taken_in:
+        _out.print(Text(f"Taken in {each.name} of {each.listener}: {each.rows_new:,} new rows."), soft_wrap=True)
+    for job_name, has_news in report.asked.items():
+        _out.print(f"Asked Spotify ({job_name}): {'something new came' if has_news else 'nothing new'}.")
+    _out.print(f"Built {report.built_days:,} days." if report.built_days else "No day was to be built.")
+    published = State(settings.paths.state_file).published()
+    if published and (plays := published.tables.get("clean.plays")):
+        days = f", {plays.first_day} to {plays.last_day}" if plays.rows else ""
+        _out.print(f"The lakehouse holds {plays.rows:,} plays{days}.")
+    for note in report.notes:
+        _out.print(Text(f"Note: {note}"), soft_wrap=True)
+    for need in report.needs:
+        _out.print(Text(f"Needs you: {need}", style="yellow"), soft_wrap=True)
+    for failure in report.failures:
+        _out.print(Text(f"Failed: {failure}", style="red"), soft_wrap=True)
+    endings = {0: "All done.", PARTLY: "Done, but something needs you.", FAILED: "Something failed; the rest is done."}
+    _out.print(endings[run_exit_code(report)])
 
 
 def replay_exit_code(finished: Finished) -> int:

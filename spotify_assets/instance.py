@@ -132,6 +132,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     Raises:
         HomeNotWritable: The home folder cannot be written to.
         TokensNotKept: The settings name a secret with sign-ins, and it cannot be used.
+        WrongUse: The settings hold a sign-in that is none.
     """
     # Not at the top: it loads what writes to databases, which a command that opens no instance need not wait for.
     from spotify_assets.lakehouse.event_log import have_events_collected
@@ -141,6 +142,10 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         from spotify_assets.spotify.sign_in_secret import fetch_sign_ins
 
         fetch_sign_ins(settings)
+    if settings.sign_in.get_secret_value():
+        from spotify_assets.spotify.sign_in_setting import take_sign_ins
+
+        take_sign_ins(settings)
     have_events_collected()
     instance = dg.DagsterInstance.from_config(str(paths.dagster_folder))
     report_dead_runs(instance, State(paths.state_file))

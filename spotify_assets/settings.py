@@ -133,6 +133,12 @@ class Settings(BaseSettings):
         description="Write the mirror anew although another lakehouse, or somebody else, has written there. For one "
         "run: what the other has put there is replaced.",
     )
+    mirror_lock_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="After so much time without a sign of life the lock of `spotify-assets run` in the bucket may be "
+        "taken over: that run was killed.",
+    )
     glue_database: str = Field(
         default="spotify_assets", description="Glue database into which `spotify-assets glue sync` writes its tables."
     )
@@ -186,6 +192,11 @@ class Settings(BaseSettings):
         default="",
         description="Name or ARN of a secret of AWS Secrets Manager in which the app and the sign-ins are kept too, "
         "for runs without a home of their own.",
+    )
+    sign_in: SecretStr = Field(
+        default=SecretStr(""),
+        description="What tokens/{listener}.json of a home holds in which `spotify-assets login` was done, or a JSON "
+        "object of several of these by listener: for runs without a home of their own.",
     )
     redirect_uri: str | None = Field(
         default=None,
@@ -370,7 +381,7 @@ class Settings(BaseSettings):
             "DAGSTER_HOME": str(self.paths.dagster_folder),
         }
         # The app's are kept in the home by `spotify-assets login`: a service's description may be read by others.
-        kept = {"client_id", "client_secret", "redirect_uri"}
+        kept = {"client_id", "client_secret", "redirect_uri", "sign_in"}
         for name in sorted(self.model_fields_set - kept - {"home", "listener", "dagster_home"}):
             value = getattr(self, name)
             if value is not None:

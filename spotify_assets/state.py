@@ -288,12 +288,19 @@ class State:
             }
 
     def go_on(self, told: Mapping[str, Any]) -> None:
-        """Take over what `going_on` told; what is known here of requests stays."""
+        """Take over what `going_on` told; where this home has asked too, the larger count holds."""
         with self._writing() as connection:
-            for table, columns in (("quota_days", 4), ("quota_blocks", 3)):
-                connection.executemany(
-                    f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * columns)})", told.get(table, ())
-                )
+            connection.executemany(
+                "INSERT INTO quota_days VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "requests = max(requests, excluded.requests)",
+                told.get("quota_days", ()),
+            )
+            connection.executemany(
+                "INSERT INTO quota_blocks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "blocked_until = max(blocked_until, excluded.blocked_until), "
+                "refusals = max(refusals, excluded.refusals)",
+                told.get("quota_blocks", ()),
+            )
             connection.executemany(
                 "INSERT OR REPLACE INTO notes VALUES (?, ?)",
                 [(key, value) for key, value in told.get("notes", {}).items() if key in _GOING_ON],

@@ -11,15 +11,19 @@ from pathlib import Path
 import duckdb
 import nbformat
 import pytest
+import yaml
+from dagster._utils.schedules import is_valid_cron_string
 from nbclient import NotebookClient
 
 from spotify_assets.assets.raw.responses import take_responses
 from spotify_assets.data_dictionary import data_dictionary
 from spotify_assets.lakehouse import Warehouse
 from spotify_assets.schemas import tables, views
+from spotify_assets.settings import Settings
 from spotify_assets_tests.spotify.payloads import minutes, play, poll, track
 
 ROOT = Path(__file__).parent.parent
+WORKFLOW = ROOT / "docs" / "examples" / "github-actions.yml"
 # Tests of the lakehouse declare tables of their own in the same process.
 OWN_TABLES = [table for table in (*tables(), *views()) if table.__module__.startswith("spotify_assets.")]
 
@@ -135,3 +139,34 @@ def test_every_setting_that_the_readme_names_exists() -> None:
 
     named = set(re.findall(r"SPOTIFY_ASSETS_([A-Z_]+)", (ROOT / "README.md").read_text()))
     assert named <= {name.upper() for name in Settings.model_fields}
+
+
+def test_the_workflow_for_a_ci_service_runs_what_is_due_one_at_a_time_with_settings_that_there_are() -> None:
+    # YAML 1.1 reads `on` as true.
+    workflow = {str(name): told for name, told in yaml.safe_load(WORKFLOW.read_text()).items()}
+    assert is_valid_cron_string(workflow["True"]["schedule"][0]["cron"])
+    assert workflow["concurrency"] == {"group": "spotify", "cancel-in-progress": False}
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    (step,) = [step for step in job["steps"] if "spotify-assets run" in step.get("run", "")]
+    ours = {name for name in step["env"] if name.startswith("SPOTIFY_ASSETS_")}
+    assert {name.removeprefix("SPOTIFY_ASSETS_").lower() for name in ours} <= set(Settings.model_fields)
+    for name, value in step["env"].items():
+        is_secret = any(word in name for word in ("SIGN_IN", "CLIENT", "KEY"))
+        assert ("secrets." in value) == is_secret, name
+    guide = (ROOT / "docs" / "hosted.md").read_text()
+    assert [name for name in step["env"] if name not in guide and name != "SINCE"] == []
+
+
+@pytest.mark.parametrize(("code", "left_with"), [(0, 0), (1, 1), (3, 3), (75, 0)])
+def test_the_step_of_the_workflow_fails_where_a_person_is_to_hear_of_it(
+    code: int, left_with: int, tmp_path: Path
+) -> None:
+    (job,) = yaml.safe_load(WORKFLOW.read_text())["jobs"].values()
+    (script,) = [step["run"] for step in job["steps"] if "spotify-assets run" in step.get("run", "")]
+    program = tmp_path / "spotify-assets"
+    program.write_text(f'#!/bin/sh\n[ "$*" = "run --since 2024-01-31" ] && exit {code}\nexit 9\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SINCE": "2024-01-31", "SPOTIFY_ASSETS_MIRROR": "s3://lake"}
+    done = subprocess.run(["bash", "-e", "-c", script], env=environment, check=False, timeout=20)
+    assert done.returncode == left_with

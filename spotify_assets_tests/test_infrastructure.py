@@ -146,6 +146,13 @@ def test_every_variable_of_the_task_is_a_setting() -> None:
     assert names <= set(Settings.model_fields)
 
 
+def test_the_task_runs_what_is_due_without_a_shell_that_keeps_signals_to_itself() -> None:
+    (container,) = RESOURCES["Task"]["Properties"]["ContainerDefinitions"]
+    assert (container.get("EntryPoint"), container["Command"]) == (None, ["run"])
+    dockerfile = (TEMPLATE.parent / "Dockerfile").read_text()
+    assert 'ENTRYPOINT ["spotify-assets"]' in dockerfile
+
+
 def test_what_is_not_encrypted_on_the_way_is_denied_to_everybody() -> None:
     told = statements("BucketPolicy")["OnlyOverTls"]
     assert (told["Effect"], told["Principal"], told["Action"]) == ("Deny", "*", "s3:*")

@@ -203,7 +203,7 @@ def _content_or_fault(thing: Dropped) -> dict[str, str]:
     files = list(_named_files(thing))
     if not files:
         return {"fault": f"The folder {thing.name} is empty."}
-    if _is_zip(thing.paths[0]) and (fault := _fault_of_zip(thing.paths[0])):
+    if _is_zip(thing.paths[0]) and (fault := fault_of_zip(thing.paths[0])):
         return {"fault": fault}
     digest = hashlib.sha256(thing.listener.encode())
     for name, path in files:
@@ -214,7 +214,8 @@ def _content_or_fault(thing: Dropped) -> dict[str, str]:
     return {"content": digest.hexdigest()[:32]}
 
 
-def _fault_of_zip(path: Path) -> str:
+def fault_of_zip(path: Path) -> str:
+    """Why a file is no whole zip, in words; empty when it is one."""
     try:
         with zipfile.ZipFile(path):
             return ""

@@ -71,7 +71,7 @@ def _schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinitio
         description=_DESCRIPTIONS[job.name],
     )
     def schedule(context: dg.ScheduleEvaluationContext, clock: Clock) -> dg.RunRequest | dg.SkipReason:
-        if reason := _reason_not_to_ask(settings, job.name, clock):
+        if reason := reason_not_to_ask(settings, job.name, clock):
             return dg.SkipReason(reason)
         if clock.now() - context.scheduled_execution_time > _MISSED_AFTER[job.name]:
             # A machine that was off is told of each tick that it missed: what was played since is told by one answer.
@@ -81,7 +81,7 @@ def _schedule(settings: Settings, job: dg.JobDefinition) -> dg.ScheduleDefinitio
     return schedule
 
 
-def _reason_not_to_ask(settings: Settings, job_name: str, clock: Clock) -> str:
+def reason_not_to_ask(settings: Settings, job_name: str, clock: Clock) -> str:
     """Why there is nobody to ask for, in words; empty when there is."""
     folder = TokenFolder(settings.paths.tokens_folder)
     states = [sign_in_state(folder, listener, now=clock.now()) for listener in folder.listeners()]

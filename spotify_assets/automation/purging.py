@@ -24,6 +24,8 @@ from spotify_assets.assets.clean import SHARED_TABLES, rebuild_shared_tables
 from spotify_assets.automation import shared_rows
 from spotify_assets.automation.dagster_history import DagsterHistory
 from spotify_assets.lakehouse import LakehouseError, Warehouse, remove_leftovers, run_session
+from spotify_assets.lakehouse.handing_over import take_back
+from spotify_assets.lakehouse.mirror_inbox import inbox_of
 from spotify_assets.lakehouse.purging import (
     TableRules,
     census,
@@ -135,13 +137,14 @@ def purge(
 
     Raises:
         PurgeRefused: listeners.toml must be edited by hand first.
-        LakehouseError: Something could not be removed; starting the purge again removes the rest.
+        LakehouseError: Something could not be removed, perhaps from the mirror; starting the purge again removes it.
         StateError: The Dagster UI or a run has a file in use.
     """
     state = State(paths.state_file)
     emptied: list[str] = []
     with run_session(warehouse, purpose="purge") as session:
         session.begin()
+        take_back(paths)
         plan = plan_purge(paths, warehouse, listener, default_listener=default_listener)
         state.set_note(_UNFINISHED, listener)
         progress.report("Removing the inbox and the household's entry")
@@ -153,6 +156,7 @@ def purge(
         TokenFolder(paths.tokens_folder).remove(listener)
         for path in plan.files:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        inbox_of(paths, warehouse.mirror).remove(listener)
         progress.report("Removing runs from Dagster's history")
         history = _history(paths, listener, default_listener)
         # While the raw tables still tell whose they were: a purge that is killed here starts over.

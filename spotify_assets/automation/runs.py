@@ -92,6 +92,7 @@ def build_everything(
     run_config: dict[str, Any] | None = None,
     purpose: str = EVERYTHING_DUE_JOB,
     tags: Mapping[str, str] | None = None,
+    rebuilt_from: date | None = None,
 ) -> Outcome:
     """Run 1, exports and clean tables; run 2, the days that are stale; then publish once.
 
@@ -107,6 +108,7 @@ def build_everything(
         run_config: Further config of every run, such as loggers.
         purpose: For messages to others who wait for the lock.
         tags: Further tags of the runs.
+        rebuilt_from: Days from this one on are built although they are not stale.
     """
     tags = {PURPOSE_TAG: purpose, **(tags or {})}
     outcome = Outcome()
@@ -136,7 +138,7 @@ def build_everything(
                 )
             )
             # Not what has come in this run: one that was killed before it could build leaves its news to the next.
-            if not outcome.is_success or _news(warehouse) == int(state.note(BUILT_FROM) or 0):
+            if not outcome.is_success or not has_unbuilt_news(warehouse, state):
                 return outcome
         imports = definitions.resolve_job_def(IMPORT_JOB)
         outcome.results.append(
@@ -151,6 +153,11 @@ def build_everything(
             return outcome
         stale = warehouse.stale_days()
         days: list[date] = stale["played_on"].unique().to_list()
+        if rebuilt_from is not None:
+            known = warehouse.read(
+                warehouse.days_table, ["played_on"], where="played_on >= ?", parameters=[rebuilt_from], distinct=True
+            )
+            days += known["played_on"].to_list()
         # Publishing notes it too, but only at the end: the days to build now need their partitions.
         if (first_day_now := warehouse.first_day(stale)) is not None and state.set_first_day(first_day_now):
             definitions = build_definitions()
@@ -172,6 +179,11 @@ def build_everything(
         if outcome.is_success:
             state.set_note(BUILT_FROM, str(_news(warehouse)))
     return outcome
+
+
+def has_unbuilt_news(warehouse: Warehouse, state: State) -> bool:
+    """Whether something came in of which nothing is built yet, perhaps because a run was killed."""
+    return _news(warehouse) != int(state.note(BUILT_FROM) or 0)
 
 
 def _news(warehouse: Warehouse) -> int:

@@ -55,6 +55,18 @@ class MirrorBeingRepaired(MirrorError):
     """The files are others than the manifest says: a run is at work, or one was cut off and the next repairs them."""
 
 
+class MirrorLocked(LakehouseError):
+    """Another run, perhaps on another machine, is at work on the same mirror; nothing was done."""
+
+
+class MirrorLockLost(LakehouseError):
+    """Another run took over the mirror's lock while this one was at work."""
+
+
+class MirrorDiverged(LakehouseError):
+    """The home and its mirror were both changed since they were last equal; nothing was changed."""
+
+
 class ObjectChanged(MirrorError):
     """An object is not the one that a condition asked for."""
 

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -381,6 +381,8 @@ def update_mirror(
     keeps_undeclared: bool = True,
     home_id: str = "",
     last_revision: str = "",
+    pending_revision: str = "",
+    promise: Callable[[str], None] = lambda revision: None,
     takes_over: bool = False,
     copies: Copies | None = None,
     home: dict[str, Any] | None = None,
@@ -394,6 +396,8 @@ def update_mirror(
         home_id: Which lakehouse this is; empty where the mirror is a part of the home, and can be no other's.
         last_revision: Of the manifest that this home wrote last. Where it is another one, a copy of this home on
             another machine may have written it, and changes have the same numbers in both: every file is compared.
+        pending_revision: That of a manifest which this home may have written, had it not been interrupted.
+        promise: Told the revision of the manifest to come, before it can be there.
         takes_over: Whether another lakehouse's mirror is written over.
         copies: Makes the files beside the tables; without it they stay as they are.
         home: What a restored home needs besides tables (`home_facts`); without it that stays as it is.
@@ -408,8 +412,19 @@ def update_mirror(
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
+        known_revisions = {last_revision, *([pending_revision] if pending_revision else [])}
         return _update(
-            paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over, copies, home
+            paths,
+            target,
+            log,
+            memory_limit,
+            keeps_undeclared,
+            home_id,
+            known_revisions,
+            promise,
+            takes_over,
+            copies,
+            home,
         )
     finally:
         target.close()
@@ -422,7 +437,8 @@ def _update(
     memory_limit: str,
     keeps_undeclared: bool,
     home_id: str,
-    last_revision: str,
+    known_revisions: Collection[str],
+    promise: Callable[[str], None],
     takes_over: bool,
     copies: Copies | None,
     home: dict[str, Any] | None,
@@ -438,7 +454,7 @@ def _update(
             )
         log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
-    elif manifest is not None and manifest.revision != last_revision:
+    elif manifest is not None and manifest.revision not in known_revisions:
         log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
         manifest = Manifest(0, manifest.files, {})
     if manifest is not None and manifest.snapshot_sequence > sequence:
@@ -469,6 +485,7 @@ def _update(
                 published_at.isoformat() if (published_at := published_at_of(connection)) else "",
                 old.home if home is None else home,
             )
+            promise(new.revision)
             told = log if keeps_undeclared else None
             return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told)
     finally:

@@ -192,6 +192,14 @@ class MirrorReader:
         self._monotonic = monotonic
         self._sleep = sleep
 
+    def is_empty(self) -> bool:
+        """Whether nothing was mirrored there yet.
+
+        Raises:
+            MirrorError: That cannot be found out.
+        """
+        return self._source.manifest_text(None) is None
+
     def version(self, version_id: str | None = None) -> MirrorVersion:
         """What the manifest names now, or named then.
 

@@ -9,6 +9,9 @@ from spotify_assets.state import State
 
 _NOTE = "mirror"
 
+RESTORED_OLDER = "restored "
+"""How the revision begins of a home that was restored from an older version of its mirror, to write over the newer."""
+
 
 @dataclass(frozen=True)
 class MirrorState:
@@ -23,6 +26,7 @@ class MirrorState:
         files: Files that it has.
         size_bytes: Bytes that they have.
         revision: Of the manifest that this home wrote last.
+        pending_revision: Of the manifest that it was about to write; it may have come to that before it was killed.
     """
 
     address: str
@@ -33,6 +37,7 @@ class MirrorState:
     files: int = 0
     size_bytes: int = 0
     revision: str = ""
+    pending_revision: str = ""
 
     @classmethod
     def of(cls, state: State) -> MirrorState | None:
@@ -42,6 +47,16 @@ class MirrorState:
             return None
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in json.loads(text).items() if name in known})
+
+    @property
+    def has_gone_back(self) -> bool:
+        """Whether the home was restored from an older version of the mirror, and has not written it since."""
+        return self.revision.startswith(RESTORED_OLDER)
+
+    @property
+    def own_revisions(self) -> set[str]:
+        """Revisions of a manifest that this home may have written last."""
+        return {self.revision, self.pending_revision} - {""}
 
     def note(self, state: State) -> None:
         state.set_note(_NOTE, json.dumps(asdict(self)))

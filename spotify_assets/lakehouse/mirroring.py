@@ -162,6 +162,12 @@ def bring_up_to_date(
     report = None
     trouble: Exception | None = None
     failure = ""
+
+    def promise(revision: str) -> None:
+        nonlocal known
+        known = replace(known, pending_revision=revision)
+        known.note(state)
+
     try:
         report = mirror.update_mirror(
             paths,
@@ -171,6 +177,8 @@ def bring_up_to_date(
             keeps_undeclared=not is_thorough,
             home_id=home_id(paths) if configuration.address else "",
             last_revision=known.revision,
+            pending_revision=known.pending_revision,
+            promise=promise,
             takes_over=configuration.takes_over,
             copies=copies,
             home=home_facts.collect(paths, settings_told or {}, with_state=not is_thorough),
@@ -188,9 +196,11 @@ def bring_up_to_date(
     else:
         after = replace(known, told_at=told_at, failure="", failing_since="", snapshot_sequence=sequence)
     if report:
-        after = replace(after, files=report.files, size_bytes=report.size_bytes, revision=report.revision)
+        after = replace(
+            after, files=report.files, size_bytes=report.size_bytes, revision=report.revision, pending_revision=""
+        )
     is_other = before is None or (before.address, before.failure) != (after.address, after.failure)
-    if is_other or failure or before.snapshot_sequence != sequence:
+    if is_other or failure or report or before.snapshot_sequence != sequence:
         after.note(state)
     if trouble is not None and is_thorough:
         raise trouble

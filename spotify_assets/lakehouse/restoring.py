@@ -39,7 +39,7 @@ from spotify_assets.lakehouse.mirror_reading import (
     MirrorVersion,
     open_source,
 )
-from spotify_assets.lakehouse.mirror_state import MirrorState
+from spotify_assets.lakehouse.mirror_state import RESTORED_OLDER, MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration, set_home_id
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
 from spotify_assets.lakehouse.warehouse import Warehouse
@@ -451,7 +451,7 @@ def _hand_over_state(
         files=len(manifest.files),
         size_bytes=sum(file.size_bytes for file in manifest.files.values()),
         # Of an older version every file is compared anew: numbers of changes are given a second time.
-        revision=manifest.revision if is_newest else f"restored {manifest.snapshot_sequence}",
+        revision=manifest.revision if is_newest else f"{RESTORED_OLDER}{manifest.snapshot_sequence}",
     ).note(state)
 
 

@@ -41,7 +41,7 @@ class SignInSecret:
                 write_private(self._paths.credentials_file, told["credentials"], beside=self._paths.tokens_folder)
         for listener, kept in told["tokens"].items():
             sign_in = self._sign_in(kept)
-            if _is_later(sign_in, self._at_home(listener)):
+            if is_later(sign_in, self._at_home(listener)):
                 self._folder.write(listener, sign_in)
 
     def keep(self) -> None:
@@ -58,7 +58,7 @@ class SignInSecret:
         for listener in self._folder.listeners():
             at_home = self._at_home(listener)
             kept = after["tokens"].get(listener)
-            if at_home and _is_later(at_home, self._sign_in(kept) if kept else None):
+            if at_home and is_later(at_home, self._sign_in(kept) if kept else None):
                 after["tokens"][listener] = json.loads(at_home.to_json())
         if after != before:
             self._write(after)
@@ -141,7 +141,8 @@ class SharedTokenFolder(TokenFolder):
         self._secret.keep()
 
 
-def _is_later(sign_in: SignIn, other: SignIn | None) -> bool:
+def is_later(sign_in: SignIn, other: SignIn | None) -> bool:
+    """Whether of two tellings of a sign-in the first one holds."""
     if other is None:
         return True
     # One that Spotify has refused is never good again, however long it would have been.
