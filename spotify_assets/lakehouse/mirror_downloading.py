@@ -85,23 +85,31 @@ def _download(reader: MirrorReader, target: Path, at: str, copies_only: bool, ho
     _refuse_others(target, home)
     unfinished = target.with_name(f".{target.name}{_UNFINISHED}")
     unfinished.mkdir(parents=True, exist_ok=True)
-    with FileLock(unfinished.with_name(f"{unfinished.name}.lock")).held(0.2, purpose="download"):
-        # Made anew here: the download before may have taken it away just now.
-        unfinished.mkdir(exist_ok=True)
-
-        def fill(version: MirrorVersion) -> DownloadReport:
-            return _fill(version, target, unfinished, copies_only)
-
-        if at:
-            try:
-                report = fill(reader.version_named(at))
-            except MirrorChanged as error:
-                raise MirrorError(f"version {at} of the mirror is not whole any more: {error}") from None
-        else:
-            report = reader.read(fill)
-        _switch(target, unfinished)
-        unfinished.with_name(f"{unfinished.name}.lock").unlink(missing_ok=True)
+    lock_file = unfinished.with_name(f"{unfinished.name}.lock")
+    with FileLock(lock_file).held(0.2, purpose="download"):
+        try:
+            # Made again: the download before may have taken it away just now.
+            unfinished.mkdir(exist_ok=True)
+            report = _filled(reader, target, unfinished, at, copies_only)
+            _switch(target, unfinished)
+        finally:
+            with suppress(OSError):
+                unfinished.rmdir()
+            if not unfinished.exists():
+                lock_file.unlink(missing_ok=True)
     return report
+
+
+def _filled(reader: MirrorReader, target: Path, unfinished: Path, at: str, copies_only: bool) -> DownloadReport:
+    def fill(version: MirrorVersion) -> DownloadReport:
+        return _fill(version, target, unfinished, copies_only)
+
+    if not at:
+        return reader.read(fill)
+    try:
+        return fill(reader.version_named(at))
+    except MirrorChanged as error:
+        raise MirrorError(f"version {at} of the mirror is not whole any more: {error}") from None
 
 
 def _refuse_others(target: Path, home: Path | None) -> None:
