@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -378,8 +378,28 @@ class Settings(BaseSettings):
         return HomePaths(self.home)
 
 
-def bucket_and_prefix(address: str) -> tuple[str, str]:
-    """Bucket and prefix of `s3://bucket/prefix`; the prefix, without slashes around it, may be empty.
+class BucketAddress(NamedTuple):
+    """`s3://{bucket}/{prefix}`, the prefix empty or without slashes around it."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def root(self) -> str:
+        """The address, without a slash at its end."""
+        return f"{_S3}{self.bucket}/{self.prefix}".rstrip("/")
+
+    def url(self, key: str) -> str:
+        """`s3://bucket/prefix/key`."""
+        return f"{self.root}/{key}"
+
+    def key(self, key: str) -> str:
+        """The whole key of one that is relative to the prefix."""
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+
+def bucket_and_prefix(address: str) -> BucketAddress:
+    """Bucket and prefix of `s3://bucket/prefix`.
 
     Raises:
         ValueError: No such address can be meant. The text does not repeat it: it may hold a key.
@@ -390,7 +410,7 @@ def bucket_and_prefix(address: str) -> tuple[str, str]:
     prefix = prefix.strip("/")
     if not prefix.isprintable() or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
         raise ValueError("the prefix of a bucket is one word or several, with single slashes between them")
-    return bucket, prefix
+    return BucketAddress(bucket, prefix)
 
 
 def usable_listener_name(text: str) -> str:

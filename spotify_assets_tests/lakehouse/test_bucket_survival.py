@@ -96,7 +96,7 @@ def reading(server: S3Server) -> Iterator[Reads]:
         reader = reader_of(server, 0.0)
         while not is_over.is_set():
             reads.note(reader)
-            is_over.wait(0.1)
+            is_over.wait(0.2)
         return reads
 
     with ThreadPoolExecutor(1) as pool:
