@@ -532,7 +532,7 @@ def test_the_mirror_goes_with_the_lakehouse_and_what_is_foreign_stays(
     if keeps_versions:
         s3_server.keep_versions()
     s3_server.put("lake/house/other.txt", b"1")
-    warehouse = warehouse_at(tmp_path, s3_server)
+    warehouse = warehouse_at(tmp_path, s3_server, bi_copies="parquet")
     update(warehouse, fill)
     update(warehouse, without_march)
     remove_everything(warehouse, print)
