@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from spotify_assets.lakehouse import publish_if_changed, run_session
+from spotify_assets.lakehouse import Warehouse, publish_if_changed, run_session
 from spotify_assets.lakehouse.errors import MirrorBeingRepaired
 from spotify_assets.lakehouse.mirror_reading import MirrorChanged, MirrorReader, open_mirror
 from spotify_assets.lakehouse.mirror_state import MirrorState
@@ -37,6 +38,7 @@ KILLS = 10
 FORMATS = "parquet"
 PAUSE_SECONDS = 0.01
 TABLES = ["example.readings", "example.gauges"]
+DAYS = days_between(date(2024, 1, 1), date(2024, 2, 29))
 KEYS = [
     "house/bi/VERSION",
     "house/bi/example_gauges.parquet",
@@ -108,29 +110,33 @@ def reading(server: S3Server) -> Iterator[Reads]:
             future.result()
 
 
+def publish(warehouse: Warehouse, level: int) -> None:
+    """Have every table say another level, and publish it; the mirror stays as it is."""
+    with warehouse.transaction() as transaction:
+        transaction.replace_days(Readings, readings(DAYS, level), (DAYS[0], DAYS[-1]))
+        transaction.replace(Gauges, pl.DataFrame({"gauge": ["a"], "place": [str(level)]}))
+    publish_if_changed(warehouse, published_at=datetime.now(UTC), log=print)
+    remove_old_snapshots(warehouse.paths, 3)
+
+
+def run(warehouse: Warehouse) -> str:
+    """A session that changes nothing itself; returns what kept the mirror from being brought up to date."""
+    with run_session(warehouse, purpose="repair") as session:
+        session.begin()
+    state = MirrorState.of(State(warehouse.paths.state_file))
+    return state.failure if state else "nothing was mirrored"
+
+
 def kill_and_repair(home: Path, server: S3Server, kills: int, seed: int) -> Reads:
     """Kill an upload at so many moments, and have the next run repair it; the reads beside all of that."""
     chance = random.Random(seed)
     warehouse = warehouse_in(home, mirror=MirrorConfiguration(**fields_of(server)), bi_copies=FORMATS)
-    days = days_between(date(2024, 1, 1), date(2024, 2, 29))
-
-    def publish(level: int) -> None:
-        with warehouse.transaction() as transaction:
-            transaction.replace_days(Readings, readings(days, level), (days[0], days[-1]))
-            transaction.replace(Gauges, pl.DataFrame({"gauge": ["a"], "place": [str(level)]}))
-        publish_if_changed(warehouse, published_at=datetime.now(UTC), log=print)
-        remove_old_snapshots(warehouse.paths, 3)
-
-    def run() -> None:
-        with run_session(warehouse, purpose="repair") as session:
-            session.begin()
-
     with proxy_to(server.endpoint_url) as proxy:
         fields = {**fields_of(server), "endpoint_url": proxy.endpoint_url}
         upload = (processes.mirror_once, home, fields, FORMATS, environment())
-        publish(1)
-        run()
-        publish(2)
+        publish(warehouse, 1)
+        run(warehouse)
+        publish(warehouse, 2)
         proxy.fault = _slowly
         processes.start(*upload).join(30)
         requests = len(proxy.requests)
@@ -140,13 +146,11 @@ def kill_and_repair(home: Path, server: S3Server, kills: int, seed: int) -> Read
             level, killed = 2, 0
             while killed < kills:
                 level += 1
-                publish(level)
+                publish(warehouse, level)
                 process = _killed_at(proxy, chance.randint(1, requests), chance.uniform(0, 2 * PAUSE_SECONDS), upload)
                 killed += process.exitcode == -signal.SIGKILL
                 reads.note(reader)
-                run()
-                state = MirrorState.of(State(warehouse.paths.state_file))
-                assert state is not None and not state.failure
+                assert run(warehouse) == ""
                 assert levels(reader) == {level}
                 version = reader.version()
                 # Copies included; another file than the manifest says is an error.
@@ -191,6 +195,35 @@ def test_kills_at_random_moments_of_an_upload_are_repaired_and_nobody_reads_a_mi
     reads = kill_and_repair(tmp_path, s3_server, KILLS, seed=3)
     assert reads.mixed == 0 and reads.whole > KILLS
     assert bool(reads.told) != keeps_versions
+
+
+def test_two_processes_that_upload_at_once_mix_nothing_and_the_next_run_makes_it_whole(
+    tmp_path: Path, s3_server: S3Server
+) -> None:
+    one, other = (
+        warehouse_in(tmp_path / name, mirror=MirrorConfiguration(**fields_of(s3_server)), bi_copies=FORMATS)
+        for name in ("one", "other")
+    )
+    publish(one, 1)
+    run(one)
+    shutil.copytree(tmp_path / "one", tmp_path / "other", symlinks=True)
+    with proxy_to(s3_server.endpoint_url) as proxy, reading(s3_server) as reads:
+        # One after the other, whoever of the two asks.
+        proxy.fault = _slowly
+        fields = {**fields_of(s3_server), "endpoint_url": proxy.endpoint_url}
+        for level in (2, 12):
+            publish(one, level)
+            publish(other, level + 1)
+            both = [
+                processes.start(processes.mirror_once, tmp_path / name, fields, FORMATS, environment())
+                for name in ("one", "other")
+            ]
+            for process in both:
+                process.join(60)
+            assert run(one) == ""
+            assert levels(reader_of(s3_server, 0.0)) == {level}
+            assert verify_mirror(one.paths, one.mirror).is_equal
+    assert reads.mixed == 0 and reads.whole
 
 
 @pytest.mark.soak
