@@ -20,15 +20,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from spotify_assets.lakehouse.bucket import Bucket, Content, Listed, Version, Written
+from spotify_assets.lakehouse.bucket import OWNER, Bucket, Content, Listed, Version, Written
 from spotify_assets.lakehouse.errors import MirrorContested, MirrorError, MirrorRefused, ObjectChanged
 from spotify_assets.lakehouse.mirror import COPIES_VERSION_KEY, FILE_KEY, MANIFEST_KEY, Manifest, NewerManifest
 
 _THREADS = 8
 _BYTES_UNDER_WAY = 48_000_000
-_OURS = "lakehouse"
-"""Name of the metadata that tells which lakehouse has put an object."""
-
 _LEFT_ALONE_FOR = timedelta(hours=1)
 """A file that no manifest names may be another run's, which has not come to its manifest yet."""
 
@@ -227,7 +224,7 @@ class BucketMirror:
         return None
 
     def _is_damaged_one_of_ours(self, found: Content) -> bool:
-        if found.metadata.get(_OURS) == self._home_id:
+        if found.metadata.get(OWNER) == self._home_id:
             return True
         try:
             content = json.loads(found.content)
@@ -237,14 +234,14 @@ class BucketMirror:
         return isinstance(content, dict) and content.get("home_id") == self._home_id
 
     def _is_ours(self, key: str) -> bool:
-        return (self._bucket.metadata(key) or {}).get(_OURS) == self._home_id
+        return (self._bucket.metadata(key) or {}).get(OWNER) == self._home_id
 
     def _is_as_put(self, key: str, etag: str | None, size_bytes: int) -> bool:
         listed = self._listed.get(key)
         return listed is not None and (listed.etag, listed.size_bytes) == (etag, size_bytes)
 
     def _metadata(self, sha256: bytes) -> dict[str, str]:
-        return {_OURS: self._home_id, "sha256": sha256.hex()}
+        return {OWNER: self._home_id, "sha256": sha256.hex()}
 
     def _upload(self, key: str, content: bytes) -> None:
         sha256 = hashlib.sha256(content).digest()
@@ -306,7 +303,7 @@ class BucketMirror:
         for version in versions:
             if not version.is_marker:
                 found = self._bucket.get(version.key, version_id=version.version_id)
-                return found is not None and found.metadata.get(_OURS) == self._home_id
+                return found is not None and found.metadata.get(OWNER) == self._home_id
         # Nothing but markers: whoever put what they hid, it is gone.
         return True
 

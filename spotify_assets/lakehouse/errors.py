@@ -39,6 +39,10 @@ class MirrorError(LakehouseError):
     """The mirror cannot be written or read; the text says why and what to do. The warehouse is not touched by it."""
 
 
+class NoMirror(MirrorError):
+    """Nothing is mirrored there: the manifest is missing."""
+
+
 class MirrorUnreachable(MirrorError):
     """Whoever keeps the mirror does not answer, or is busy: the next run may find it well again."""
 
@@ -77,6 +81,14 @@ class RestoreRefused(LakehouseError):
 
 class RestoreFailed(LakehouseError):
     """A home could not be restored; it has no lakehouse, as before."""
+
+
+class DownloadRefused(LakehouseError):
+    """The folder for a download holds something else; it was not touched."""
+
+
+class DownloadFailed(LakehouseError):
+    """The folder for a download cannot be written; it shows what it showed before."""
 
 
 class GlueSyncFailed(LakehouseError):

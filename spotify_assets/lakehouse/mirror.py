@@ -386,6 +386,7 @@ def update_mirror(
     takes_over: bool = False,
     copies: Copies | None = None,
     home: dict[str, Any] | None = None,
+    doubted: Collection[str] = (),
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -401,6 +402,8 @@ def update_mirror(
         takes_over: Whether another lakehouse's mirror is written over.
         copies: Makes the files beside the tables; without it they stay as they are.
         home: What a restored home needs besides tables (`home_facts`); without it that stays as it is.
+        doubted: Keys whose files are not to be relied on (`mirror_verification`): what belongs there is made and put
+            anew, and what else is there goes.
 
     Returns:
         None when the mirror is up to date already.
@@ -425,6 +428,7 @@ def update_mirror(
             takes_over,
             copies,
             home,
+            doubted,
         )
     finally:
         target.close()
@@ -442,8 +446,12 @@ def _update(
     takes_over: bool,
     copies: Copies | None,
     home: dict[str, Any] | None,
+    doubted: Collection[str],
 ) -> MirrorReport | None:
     manifest = target.read_manifest()
+    if manifest is not None and doubted:
+        intact = {key: file for key, file in manifest.files.items() if key not in doubted}
+        manifest = replace(manifest, files=intact)
     sequence = published_sequence(paths)
     if manifest is not None and home_id and manifest.home_id != home_id:
         if not takes_over:
@@ -467,7 +475,7 @@ def _update(
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         plan = copies.compare(connection, old, sequence) if copies else None
-        is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
+        is_complete = manifest is not None and not (parts or obsolete or doubted or (plan and plan.is_due))
         is_same_home = home is None or home_facts.are_equal(old.home, home)
         if is_complete and is_same_home and old.snapshot_sequence == sequence and old.tables == described:
             target.remove_old_versions()
@@ -487,7 +495,7 @@ def _update(
             )
             promise(new.revision)
             told = log if keeps_undeclared else None
-            return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told)
+            return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told, doubted)
     finally:
         connection.close()
 
@@ -539,6 +547,7 @@ def _write(
     plan: CopyPlan | None,
     scratch: Path,
     log: Callable[[str], None] | None,
+    doubted: Collection[str],
 ) -> MirrorReport:
     """Write `new`, which has no files yet."""
     files = {key: file for key, file in old.files.items() if key not in obsolete}
@@ -571,8 +580,8 @@ def _write(
             files[made_copy.key] = made_copy
             target.put_file(made_copy.key, source)
             written.add(made_copy.key)
-    if removed:
-        target.drop_keys(sorted(removed))
+    if gone := removed.union(doubted) - files.keys():
+        target.drop_keys(sorted(gone))
     new = replace(new, changes=_untold(new.changes or {}, files.values()))
     target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()

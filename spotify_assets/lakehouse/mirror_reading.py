@@ -15,14 +15,15 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from spotify_assets.lakehouse.bucket import Bucket
+from spotify_assets.lakehouse.bucket import OWNER, Bucket
 from spotify_assets.lakehouse.definition import polars_type
-from spotify_assets.lakehouse.errors import MirrorBeingRepaired, MirrorError, UnknownTable
+from spotify_assets.lakehouse.errors import MirrorBeingRepaired, MirrorError, NoMirror, UnknownTable
 from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, MirrorFile, NewerManifest
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths
 
 _PAUSE_SECONDS = 0.25
+_VERSIONS_TOLD = 5
 
 Answer = TypeVar("Answer")
 
@@ -38,6 +39,13 @@ class StoredManifest(NamedTuple):
     text: str
 
 
+class Stored(NamedTuple):
+    """What a store tells of a file without reading it. `etag` is None where the mirror is in a folder."""
+
+    size_bytes: int
+    etag: str | None
+
+
 class MirrorSource(Protocol):
     """Where a mirror is read from."""
 
@@ -49,6 +57,12 @@ class MirrorSource(Protocol):
 
     def content(self, file: MirrorFile) -> bytes | None:
         """What the store has for a file of the manifest last asked for; None when it is gone."""
+
+    def stored(self) -> dict[str, Stored]:
+        """What lies beside the manifest last asked for, whoever put it, by key; the manifest left out."""
+
+    def is_of(self, key: str, home_id: str) -> bool:
+        """Whether a lakehouse has put what lies there."""
 
 
 class BucketSource:
@@ -74,6 +88,13 @@ class BucketSource:
             # A mirror that was copied to another bucket has other names for the same versions.
             found = self._bucket.get(file.key)
         return found.content if found else None
+
+    def stored(self) -> dict[str, Stored]:
+        listed, _ = self._bucket.listing()
+        return {each.key: Stored(each.size_bytes, each.etag) for each in listed if each.key != MANIFEST_KEY}
+
+    def is_of(self, key: str, home_id: str) -> bool:
+        return (self._bucket.metadata(key) or {}).get(OWNER) == home_id
 
 
 class FolderSource:
@@ -107,6 +128,18 @@ class FolderSource:
             return None
         except OSError as error:
             raise MirrorError(f"{self._version / file.key} cannot be read: {error.strerror}") from error
+
+    def stored(self) -> dict[str, Stored]:
+        files = {path.relative_to(self._version).as_posix(): path for path in self._version.rglob("*")}
+        return {
+            key: Stored(path.stat().st_size, None)
+            for key, path in sorted(files.items())
+            if key != MANIFEST_KEY and path.is_file()
+        }
+
+    def is_of(self, key: str, home_id: str) -> bool:
+        # The folder of a version is one lakehouse's, and goes with all that is in it.
+        return True
 
 
 class MirrorVersion:
@@ -208,7 +241,7 @@ class MirrorReader:
         """
         text = self._source.manifest_text(version_id)
         if text is None:
-            raise MirrorError(f"there is no mirror: {MANIFEST_KEY} is missing. Look at SPOTIFY_ASSETS_MIRROR")
+            raise NoMirror(f"there is no mirror: {MANIFEST_KEY} is missing. Look at SPOTIFY_ASSETS_MIRROR")
         try:
             return MirrorVersion(Manifest.from_json(text), self._source)
         except NewerManifest:
@@ -218,6 +251,29 @@ class MirrorReader:
                 f"the mirror's {MANIFEST_KEY} is damaged, or no manifest of a lakehouse. The next run of the lakehouse "
                 "that it belongs to writes it again"
             ) from None
+
+    def version_named(self, name: str) -> MirrorVersion:
+        """An older version: a folder's number, a VersionId of the manifest, or the number of a snapshot.
+
+        Raises:
+            MirrorError: There is none of that name; the message tells some of those there are. Or as `version`.
+        """
+        known: list[str] = []
+        version_id = ""
+        for stored in self._source.manifests():
+            if stored.version_id == name:
+                return self.version(name)
+            try:
+                number = Manifest.from_json(stored.text).snapshot_sequence
+            except ValueError:
+                continue
+            known.append(f"{stored.version_id} (snapshot {number})")
+            version_id = version_id or (stored.version_id if str(number) == name else "")
+        if not version_id:
+            more = f" and {len(known) - _VERSIONS_TOLD} older ones" if len(known) > _VERSIONS_TOLD else ""
+            told = f"It has {', '.join(known[:_VERSIONS_TOLD])}{more}" if known else "It keeps no older versions"
+            raise MirrorError(f"the mirror has no version {name}. {told}")
+        return self.version(version_id)
 
     def read(self, work: Callable[[MirrorVersion], Answer]) -> Answer:
         """What `work` makes of one version; begun anew with the next one when files change under it.

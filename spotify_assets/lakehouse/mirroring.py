@@ -7,7 +7,7 @@ shown by a check in the Dagster UI (`mirror_events`); the next run catches up.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -139,11 +139,12 @@ def bring_up_to_date(
     is_thorough: bool = False,
     copies: mirror.Copies | None = None,
     settings_told: Mapping[str, str] | None = None,
+    doubted: Collection[str] = (),
 ) -> tuple[mirror.MirrorReport | None, MirrorState | None, bool]:
     """Bring the mirror up to the published file; what goes wrong is told and noted, not raised.
 
     With `is_thorough` nothing old and nothing that no schema declares is kept, and what goes wrong is raised too: a
-    person's data has to go.
+    person's data has to go. `doubted` as of `mirror.update_mirror`.
 
     Args:
         settings_told: Settings that rule what the tables say, for whoever restores the home (`home_facts`).
@@ -182,6 +183,7 @@ def bring_up_to_date(
             takes_over=configuration.takes_over,
             copies=copies,
             home=home_facts.collect(paths, settings_told or {}, with_state=not is_thorough),
+            doubted=doubted,
         )
     except Exception as error:
         trouble = error
