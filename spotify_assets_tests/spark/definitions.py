@@ -1,7 +1,7 @@
 """Two daily tables in Spark's SQL, from the data dictionary's words alone: nothing of it is taken from our code.
 
-Every column of both can be computed from `clean.plays`, but for one thing: `daily.listening` has a row for each day from
-the first play to today, and what day it was when it was built stands in no play. `clean.days` tells that.
+Every column of both can be computed from `clean.plays`. But `daily.listening` has a row for each day from the first
+play to today, and which day that was when it was built stands in no play: `clean.days` tells.
 
 Where the dictionary leaves a choice: of spellings that were played equally often on a day, the first by code point.
 """

@@ -59,7 +59,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         pytest.fail("Spark needs Java 17 or newer: apt-get install default-jre-headless", pytrace=False)
     folder = tmp_path_factory.mktemp("spark")
     with pytest.MonkeyPatch.context() as patch:
-        # Else its name service is asked who this machine is, and ports are opened on that address.
+        # Else Spark asks who this machine is and listens there.
         patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         # Spark makes folders where it is started.
         patch.chdir(folder)
