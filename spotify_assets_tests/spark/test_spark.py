@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 
 from spotify_assets.commands import replay_files
 from spotify_assets.lakehouse import scan_table
+from spotify_assets_tests.bi_guides import HOME, scripts
 from spotify_assets_tests.conftest import settings_of
 from spotify_assets_tests.spark.definitions import ARTISTS, LISTENING
 from spotify_assets_tests.spotify.payloads import minutes, play, poll, track
@@ -104,7 +105,7 @@ def manifest(mirror: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def views(spark: SparkSession, mirror: Path) -> None:
-    """`plays` and `days`, as the guide makes them."""
+    """What the definitions select from."""
     spark.read.parquet(f"{mirror}/clean/plays").createOrReplaceTempView("plays")
     spark.read.parquet(f"{mirror}/clean/days").createOrReplaceTempView("days")
 
@@ -152,3 +153,14 @@ def test_spark_reads_the_bi_copies_too(spark: SparkSession, mirror: Path) -> Non
     for name in ("my_fact_plays", "my_dim_artist", "my_listening_history"):
         told = version["files"][f"{name}.parquet"]["rows"]
         assert spark.read.parquet(f"{mirror}/bi/{name}.parquet").count() == told > 0
+
+
+def test_what_the_guide_has_a_reader_paste_shows_something(
+    spark: SparkSession, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    for script in scripts("spark", "python"):
+        exec(script.replace(HOME, str(home)), names)
+    assert names["spark"].sparkContext is spark.sparkContext
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(rows) == 1 + 10
