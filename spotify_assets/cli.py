@@ -32,6 +32,8 @@ service_app = typer.Typer(help="Keep the nightly schedule, the inbox and stale d
 app.add_typer(service_app, name="service")
 glue_app = typer.Typer(help="The mirror on S3 as tables of Athena, Spark and Redshift.", no_args_is_help=True)
 app.add_typer(glue_app, name="glue")
+mirror_app = typer.Typer(help="Compare the mirror with the lakehouse, repair it, fetch it.", no_args_is_help=True)
+app.add_typer(mirror_app, name="mirror")
 
 HomeOption = Annotated[
     Path | None,
@@ -378,6 +380,69 @@ def glue_sync_command(
     from spotify_assets.lakehouse import sync_glue
 
     console.show_glue(sync_glue(_settings(home), dry_run=dry_run, takes_over=take_over))
+
+
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Read no file: compare manifest, sizes and, in a bucket, ETags.")
+]
+
+
+@mirror_app.command("verify")
+def mirror_verify_command(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TABLE]...", help="Tables such as clean.plays, or bi; all without.", show_default=False
+        ),
+    ] = None,
+    quick: QuickOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Compare the mirror with the published file, table by table (exit code 1: something differs)."""
+    from spotify_assets import console
+    from spotify_assets.commands import verify_home_mirror
+
+    settings = _settings(home)
+    with console.progress_bar():
+        found = verify_home_mirror(settings, tables or (), is_quick=quick)
+    console.show_verification(found)
+    raise typer.Exit(0 if found.is_equal else console.FAILED)
+
+
+@mirror_app.command("sync")
+def mirror_sync_command(quick: QuickOption = False, home: HomeOption = None) -> None:
+    """Bring the mirror up to the published file and repair what differs (exit code 1: something still does)."""
+    from spotify_assets import console
+    from spotify_assets.commands import sync_home_mirror
+
+    settings = _settings(home)
+    with console.progress_bar():
+        report = sync_home_mirror(settings, is_quick=quick, log=console.tell)
+    console.show_sync(report)
+    raise typer.Exit(0 if report.after.is_equal and not report.failure else console.FAILED)
+
+
+@mirror_app.command("download")
+def mirror_download_command(
+    to: Annotated[Path, typer.Option("--to", help="Folder; new, empty, or an earlier download's.", file_okay=False)],
+    at: Annotated[
+        str,
+        typer.Option(
+            help="An older version: a folder's number, a VersionId of the manifest, or the number of a snapshot.",
+            show_default=False,
+        ),
+    ] = "",
+    bi: Annotated[bool, typer.Option("--bi", help="Only the BI copies.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Fetch one version of the mirror as plain folders, for programs that cannot reach the bucket."""
+    from spotify_assets import console
+    from spotify_assets.commands import download_home_mirror
+
+    settings = _settings(home)
+    with console.progress_bar():
+        report = download_home_mirror(settings, to, at=at, copies_only=bi)
+    console.show_downloaded(report)
 
 
 @app.command()

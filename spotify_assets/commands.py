@@ -6,10 +6,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spotify_assets.automation import purging
 from spotify_assets.automation.jobs import IMPORT_PURPOSE, REPLAY_PURPOSE
@@ -19,10 +19,15 @@ from spotify_assets.clock import Clock
 from spotify_assets.definitions import build_definitions, build_warehouse
 from spotify_assets.instance import open_instance, prepare_home
 from spotify_assets.listeners import Household
+from spotify_assets.schemas import tables
 from spotify_assets.service import dagster_command
 from spotify_assets.settings import Settings
 from spotify_assets.spotify.sign_in_secret import forget_sign_in
 from spotify_assets.state import State
+
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.mirror_downloading import DownloadReport
+    from spotify_assets.lakehouse.mirror_verification import MirrorVerification, SyncReport
 
 
 @dataclass(frozen=True)
@@ -221,3 +226,38 @@ def purge_listener(settings: Settings, listener: str) -> PurgeReport:
         default_listener=settings.listener,
         now=Clock().now(),
     )
+
+
+def verify_home_mirror(settings: Settings, names: Sequence[str] = (), *, is_quick: bool = False) -> MirrorVerification:
+    """Compare a home's mirror with its published file; the arguments and errors of `verify_mirror`."""
+    from spotify_assets.lakehouse.mirror_verification import verify_mirror
+
+    warehouse = build_warehouse(settings)
+    return verify_mirror(
+        warehouse.paths, warehouse.mirror, names=names, is_quick=is_quick, memory_limit=warehouse.memory_limit
+    )
+
+
+def sync_home_mirror(settings: Settings, *, is_quick: bool = False, log: Callable[[str], None]) -> SyncReport:
+    """Bring a home's mirror up to date and repair it, see `sync_mirror`; the Dagster UI shows what came of it."""
+    from spotify_assets.lakehouse.mirror_events import mirror_asset_specs, report_verification
+    from spotify_assets.lakehouse.mirror_verification import sync_mirror
+
+    warehouse = build_warehouse(settings)
+    with open_instance(settings) as instance:
+        report = sync_mirror(warehouse, is_quick=is_quick, log=log, clock=Clock().now, instance=instance)
+        keys = [spec.key for spec in mirror_asset_specs(tables(), warehouse.paths, warehouse.mirror)]
+        report_verification(instance, keys, report.after)
+    return report
+
+
+def download_home_mirror(
+    settings: Settings, folder: Path, *, at: str = "", copies_only: bool = False
+) -> DownloadReport:
+    """Bring a version of a home's mirror into a folder; the arguments and errors of `download_mirror`."""
+    from spotify_assets.lakehouse.mirror_downloading import download_mirror
+    from spotify_assets.lakehouse.mirror_reading import open_mirror
+
+    warehouse = build_warehouse(settings)
+    reader = open_mirror(warehouse.mirror, warehouse.paths)
+    return download_mirror(reader, folder, at=at, copies_only=copies_only, home=settings.home)

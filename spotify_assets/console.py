@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from spotify_assets.commands import Finished
     from spotify_assets.demo_home import DemoFinished
     from spotify_assets.lakehouse import GlueReport
+    from spotify_assets.lakehouse.mirror_downloading import DownloadReport
+    from spotify_assets.lakehouse.mirror_verification import MirrorVerification, SyncReport
     from spotify_assets.own_data import ExportReport
     from spotify_assets.service import Service
     from spotify_assets.spotify.sign_in import SignedIn
@@ -133,6 +135,74 @@ def show_glue(report: GlueReport) -> None:
     _out.print(Text(f"{what} of {report.location}: {done}"), soft_wrap=True)
 
 
+def show_verification(found: MirrorVerification) -> None:
+    """How the mirror compares with the published file."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("table")
+    for name in ("files", "MB", "rows", "rows in the mirror"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in found.tables:
+        rows = ["" if number is None else f"{number:,}" for number in (each.warehouse_rows, each.mirror_rows)]
+        number = len(each.differences)
+        told = Text("equal", style="green") if each.is_equal else Text(f"{number} differences", style="red")
+        table.add_row(Text(each.name), f"{each.files:,}", f"{each.size_bytes / 1e6:,.1f}", *rows, told)
+    if found.tables:
+        _out.print(table)
+    _show_differences(found)
+    for note in found.notes:
+        _out.print(Text(note, style="dim"), soft_wrap=True)
+    how = " (files were not read)" if found.is_quick else ""
+    if found.is_equal:
+        told = f"The mirror in {found.address} equals the published file, snapshot {found.published_sequence}{how}."
+        _out.print(Text(told, style="green"), soft_wrap=True)
+        return
+    compared = f"snapshot {found.compared_sequence}"
+    complain(f"The mirror in {found.address} differs{how}. It was compared with {compared}.")
+    complain("`spotify-assets mirror sync` repairs it; what somebody else has put there you have to move away.")
+
+
+def _show_differences(found: MirrorVerification) -> None:
+    differences = found.all_differences
+    for each in differences[:_PROBLEMS_SHOWN]:
+        _err.print(Text(f"{each.kind}: ", style="red") + Text(str(each)))
+    if len(differences) > _PROBLEMS_SHOWN:
+        _err.print(f"… and {len(differences) - _PROBLEMS_SHOWN:,} more.")
+
+
+def show_sync(report: SyncReport) -> None:
+    """What was wrong with the mirror, what was done, and how it is now."""
+    if report.before.differences or not report.before.is_equal:
+        _out.print("Found:")
+        _show_differences(report.before)
+    if report.failure:
+        complain(f"The mirror could not be written: {report.failure.rstrip('.')}. Run this again.")
+        return
+    written = report.written
+    if written is None:
+        _out.print("There was nothing to write.")
+    else:
+        _out.print(
+            f"{written.written:,} files put ({written.written_bytes / 1e6:,.1f} MB), {written.removed:,} of the "
+            f"manifest removed, {written.unchanged:,} as they were."
+        )
+    show_verification(report.after)
+
+
+def show_downloaded(report: DownloadReport) -> None:
+    """What a download brought."""
+    _out.print(
+        f"Snapshot {report.snapshot_sequence}: {report.files:,} files ({report.size_bytes / 1e6:,.1f} MB), "
+        f"{report.fetched:,} of them fetched ({report.fetched_bytes / 1e6:,.1f} MB)."
+    )
+    _out.print(f"Downloaded to {report.folder}", soft_wrap=True, markup=False)
+
+
+def tell(message: str) -> None:
+    """Something that happened on the way."""
+    _err.print(Text(message, style="yellow"))
+
+
 def complain(message: str) -> None:
     _err.print(Text(message, style="red"))
 
@@ -145,7 +215,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
     from pydantic import ValidationError
 
     from spotify_assets.instance import HomeNotWritable
-    from spotify_assets.lakehouse import LakehouseError
+    from spotify_assets.lakehouse import DownloadRefused, LakehouseError
     from spotify_assets.own_data.errors import ExportFailed, ExportRefused
     from spotify_assets.service import ServiceUnavailable
     from spotify_assets.spotify.errors import SpotifyError, WrongUse
@@ -157,7 +227,7 @@ def explain(error: Exception, log_folder: Path | None) -> int:
             reason = detail["msg"].removeprefix("Value error, ")
             complain(f"The setting SPOTIFY_ASSETS_{name} cannot be used: {reason}.")
         return WRONG_USE
-    if isinstance(error, HouseholdError | WrongUse | ExportRefused):
+    if isinstance(error, HouseholdError | WrongUse | ExportRefused | DownloadRefused):
         complain(str(error))
         return WRONG_USE
     if isinstance(error, HomeNotWritable | LakehouseError | ServiceUnavailable | ExportFailed):

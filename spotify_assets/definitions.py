@@ -40,6 +40,7 @@ from spotify_assets.automation.jobs import (
 )
 from spotify_assets.automation.live import build_live_jobs, build_live_schedules
 from spotify_assets.automation.mirror_check import build_mirror_check
+from spotify_assets.automation.mirror_jobs import build_mirror_equality_check, build_mirror_jobs
 from spotify_assets.automation.nightly import build_nightly_schedule
 from spotify_assets.automation.partitions import daily_partitions
 from spotify_assets.automation.run_history import prune_run_history
@@ -127,8 +128,8 @@ def build_definitions(
             *(view_spec(view) for view in views()),
             *extra_assets,
         ],
-        asset_checks=[build_mirror_check(settings.paths, mirror)],
-        jobs=[*jobs.values(), *live_jobs, glue_job],
+        asset_checks=[build_mirror_check(settings.paths, mirror), build_mirror_equality_check(warehouse)],
+        jobs=[*jobs.values(), *live_jobs, glue_job, *build_mirror_jobs(warehouse)],
         schedules=[
             build_nightly_schedule(settings.zone_name, jobs[NIGHTLY_JOB]),
             *build_live_schedules(settings, live_jobs),

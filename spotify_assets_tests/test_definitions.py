@@ -149,7 +149,16 @@ def test_jobs_sensors_and_the_schedule_are_these_and_the_latter_are_switched_on(
     jobs = {name for name in repository.job_names if not name.startswith("__")}
     asking = {"ask_recently_played", "ask_catalogue", "ask_top_lists", "ask_spotify"}
     building = {"import_exports", "replay_responses", "daily", "everything_due", "nightly"}
-    assert jobs == {*asking, *building, "poll", "catalogue_backlog", "top_lists", "glue_sync"}
+    assert jobs == {
+        *asking,
+        *building,
+        "poll",
+        "catalogue_backlog",
+        "top_lists",
+        "glue_sync",
+        "mirror_verify",
+        "mirror_sync",
+    }
     assert {sensor.name: sensor.default_status for sensor in repository.sensor_defs} == {
         "alerts": dg.DefaultSensorStatus.RUNNING,
         "inbox": dg.DefaultSensorStatus.RUNNING,

@@ -14,6 +14,7 @@ NIGHTLY_JOB = "nightly"
 POLL_JOB, CATALOGUE_JOB, TOP_LISTS_JOB = "poll", "catalogue_backlog", "top_lists"
 ASK_EVERYTHING_JOB = "ask_spotify"
 GLUE_JOB = "glue_sync"
+MIRROR_VERIFY_JOB, MIRROR_SYNC_JOB = "mirror_verify", "mirror_sync"
 
 POLLED = ("raw/recently_played", "raw/polls")
 RANKED = ("raw/top_artists", "raw/top_tracks")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spotify_assets.lakehouse.dagster_metadata import column_lineage, column_schema
     from spotify_assets.lakehouse.errors import (
+        DownloadFailed,
+        DownloadRefused,
         GlueSyncFailed,
         LakehouseError,
         LockTimeout,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from spotify_assets.lakehouse.warehouse import Warehouse
 
 __all__ = [
+    "DownloadFailed",
+    "DownloadRefused",
     "FileLock",
     "GlueReport",
     "GlueSyncFailed",
@@ -101,6 +105,8 @@ __all__ = [
 _NAMES_OF_MODULES = {
     "dagster_metadata": ("column_lineage", "column_schema"),
     "errors": (
+        "DownloadFailed",
+        "DownloadRefused",
         "GlueSyncFailed",
         "LakehouseError",
         "LockTimeout",

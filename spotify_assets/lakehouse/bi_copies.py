@@ -33,13 +33,11 @@ from polars.io.plugins import register_io_source
 
 from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse.definition import Catalog, quoted, select, set_up, sql_name
-from spotify_assets.lakehouse.mirror import Manifest, MirrorFile
+from spotify_assets.lakehouse.mirror import COPIES_FOLDER, COPIES_VERSION_KEY, Manifest, MirrorFile
 from spotify_assets.lakehouse.views import view_query
 from spotify_assets.schemas import Table, tables, views
 from spotify_assets.schemas.meta import Changes, Published
 
-FOLDER = "bi"
-VERSION_KEY = f"{FOLDER}/VERSION"
 ENDINGS = {"parquet": ".parquet", "csv": ".csv.gz"}
 """Format -> ending of its files."""
 
@@ -90,7 +88,7 @@ class BiCopies:
         kept = {key: file for key, file in old.files.items() if file.is_copy}
         copies = _copies(connection) if self.formats else []
         keys = {key for copy in copies for key in copy.keys(self.formats)}
-        keys |= {VERSION_KEY} if copies else set()
+        keys |= {COPIES_VERSION_KEY} if copies else set()
         definitions = {copy.name: copy.definition for copy in copies}
         known = old.copies.get("definitions", {})
         if copies and self.keeps_undeclared:
@@ -208,7 +206,7 @@ class CopyPlan:
         files = self.kept | {file.key: file for file, _ in made}
         version = folder / "VERSION"
         version.write_text(self._version(files))
-        return [*made, (_described(VERSION_KEY, "VERSION", "", 0, self.sequence, version), version)]
+        return [*made, (_described(COPIES_VERSION_KEY, "VERSION", "", 0, self.sequence, version), version)]
 
     def _make(self, cursor: duckdb.DuckDBPyConnection, copy: _Copy, folder: Path) -> list[tuple[MirrorFile, Path]]:
         parquet = folder / f"{copy.name}{ENDINGS['parquet']}"
@@ -233,14 +231,14 @@ class CopyPlan:
             "files": {
                 Path(key).name: {"rows": file.rows, "size_bytes": file.size_bytes, "sha256": file.sha256}
                 for key, file in sorted(files.items())
-                if key != VERSION_KEY
+                if key != COPIES_VERSION_KEY
             },
         }
         return json.dumps(content, indent=1) + "\n"
 
 
 def _keys(name: str, formats: tuple[str, ...]) -> list[str]:
-    return [f"{FOLDER}/{name}{ENDINGS[each]}" for each in formats]
+    return [f"{COPIES_FOLDER}/{name}{ENDINGS[each]}" for each in formats]
 
 
 def _is_declared(name: str) -> bool:
@@ -348,7 +346,7 @@ def _described(key: str, name: str, year: str, rows: int, sequence: int, file: P
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     return MirrorFile(
         key=key,
-        table=f"{FOLDER}/{name}",
+        table=f"{COPIES_FOLDER}/{name}",
         month=year,
         rows=rows,
         size_bytes=file.stat().st_size,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -21,16 +20,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from spotify_assets.lakehouse.bucket import Bucket, Content, Listed, Version, Written
+from spotify_assets.lakehouse.bucket import OWNER, Bucket, Content, Listed, Version, Written
 from spotify_assets.lakehouse.errors import MirrorContested, MirrorError, MirrorRefused, ObjectChanged
-from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, NewerManifest
+from spotify_assets.lakehouse.mirror import COPIES_VERSION_KEY, FILE_KEY, MANIFEST_KEY, Manifest, NewerManifest
 
 _THREADS = 8
 _BYTES_UNDER_WAY = 48_000_000
-_OURS = "lakehouse"
-"""Name of the metadata that tells which lakehouse has put an object."""
-
-_FILE = re.compile(r"[^/]+/[^/]+/(month=\d{4}-\d{2}/)?part-0\.parquet")
 _LEFT_ALONE_FOR = timedelta(hours=1)
 """A file that no manifest names may be another run's, which has not come to its manifest yet."""
 
@@ -90,7 +85,7 @@ class BucketMirror:
         self._keeps_versions = found is not None and found.version_id is not None
         manifest = self._parsed(found) if found else None
         listed, self._listed_at = self._bucket.listing()
-        self._listed = {each.key: each for each in listed if _FILE.fullmatch(each.key)}
+        self._listed = {each.key: each for each in listed if FILE_KEY.fullmatch(each.key)}
         files = manifest.files if manifest else {}
         self._named = {key: file.version_id for key, file in files.items()}
         unnamed = sorted(self._listed.keys() - files.keys())
@@ -122,6 +117,9 @@ class BucketMirror:
                 f"{self._bucket.url(key)} is there already and was not written by this lakehouse; it was not touched. "
                 f"Move it away, or name another prefix with SPOTIFY_ASSETS_MIRROR; to write over it, set {_TAKE_OVER}"
             )
+        if key == COPIES_VERSION_KEY:
+            # Uploads overtake each other, and this one tells readers that the others are there.
+            self._uploads.finish()
         content = source.read_bytes()
         self._uploads.submit(len(content), lambda: self._upload(key, content))
 
@@ -195,7 +193,7 @@ class BucketMirror:
         # Last, so that what an interrupted removal left is still known to be ours.
         self._bucket.delete(sorted(ours - {MANIFEST_KEY}))
         versions = self._versions() if self._keeps_versions else {}
-        gone = [key for key in versions if _FILE.fullmatch(key) and (key in ours or self._was_ours(versions[key]))]
+        gone = [key for key in versions if FILE_KEY.fullmatch(key) and (key in ours or self._was_ours(versions[key]))]
         for keys in (gone, [MANIFEST_KEY] if MANIFEST_KEY in versions else []):
             self._bucket.delete((key, version.version_id) for key in keys for version in versions[key])
         self._bucket.delete([] if versions else [MANIFEST_KEY])
@@ -224,7 +222,7 @@ class BucketMirror:
         return None
 
     def _is_damaged_one_of_ours(self, found: Content) -> bool:
-        if found.metadata.get(_OURS) == self._home_id:
+        if found.metadata.get(OWNER) == self._home_id:
             return True
         try:
             content = json.loads(found.content)
@@ -234,14 +232,14 @@ class BucketMirror:
         return isinstance(content, dict) and content.get("home_id") == self._home_id
 
     def _is_ours(self, key: str) -> bool:
-        return (self._bucket.metadata(key) or {}).get(_OURS) == self._home_id
+        return (self._bucket.metadata(key) or {}).get(OWNER) == self._home_id
 
     def _is_as_put(self, key: str, etag: str | None, size_bytes: int) -> bool:
         listed = self._listed.get(key)
         return listed is not None and (listed.etag, listed.size_bytes) == (etag, size_bytes)
 
     def _metadata(self, content: bytes) -> dict[str, str]:
-        return {_OURS: self._home_id, "sha256": hashlib.sha256(content).hexdigest()}
+        return {OWNER: self._home_id, "sha256": hashlib.sha256(content).hexdigest()}
 
     def _upload(self, key: str, content: bytes) -> None:
         self._put[key] = self._bucket.put(key, content, metadata=self._metadata(content))
@@ -260,7 +258,7 @@ class BucketMirror:
         return {
             key: versions
             for key, versions in self._bucket.versions().items()
-            if key == MANIFEST_KEY or _FILE.fullmatch(key)
+            if key == MANIFEST_KEY or FILE_KEY.fullmatch(key)
         }
 
     def _old_versions(self) -> list[tuple[str, str]]:
@@ -302,7 +300,7 @@ class BucketMirror:
         for version in versions:
             if not version.is_marker:
                 found = self._bucket.get(version.key, version_id=version.version_id)
-                return found is not None and found.metadata.get(_OURS) == self._home_id
+                return found is not None and found.metadata.get(OWNER) == self._home_id
         # Nothing but markers: whoever put what they hid, it is gone.
         return True
 

@@ -59,5 +59,13 @@ class ObjectChanged(MirrorError):
     """An object is not the one that a condition asked for."""
 
 
+class DownloadRefused(LakehouseError):
+    """The folder for a download holds something else; it was not touched."""
+
+
+class DownloadFailed(LakehouseError):
+    """The folder for a download cannot be written; it shows what it showed before."""
+
+
 class GlueSyncFailed(LakehouseError):
     """The Glue Data Catalog could not be brought up to date; the lakehouse and its mirror are untouched."""

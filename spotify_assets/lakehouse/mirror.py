@@ -10,11 +10,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -41,6 +42,13 @@ _ROWS_PER_LOT = 60_000
 _SCRATCH = "mirror-"
 _UNFINISHED = ".new-"
 MANIFEST_KEY = "manifest.json"
+COPIES_FOLDER = "bi"
+COPIES_VERSION_KEY = f"{COPIES_FOLDER}/VERSION"
+FILE_KEY = re.compile(
+    rf"[^/]+/[^/]+/(month=\d{{4}}-\d{{2}}/)?part-0\.parquet|{COPIES_FOLDER}/([^/]+\.(parquet|csv\.gz)|VERSION)"
+)
+"""Keys that files of a mirror have: those of tables, and copies."""
+
 _FORMAT = 2
 _KNOWN_FORMATS = (1, 2)
 
@@ -360,6 +368,7 @@ def update_mirror(
     last_revision: str = "",
     takes_over: bool = False,
     copies: Copies | None = None,
+    doubted: Collection[str] = (),
 ) -> MirrorReport | None:
     """Bring a mirror up to the published snapshot. The caller holds the run lock.
 
@@ -372,6 +381,8 @@ def update_mirror(
             another machine may have written it, and changes have the same numbers in both: every file is compared.
         takes_over: Whether another lakehouse's mirror is written over.
         copies: Makes the files beside the tables; without it they stay as they are.
+        doubted: Keys whose files are not to be relied on (`mirror_verification`): what belongs there is made and put
+            anew, and what else is there goes.
 
     Returns:
         None when the mirror is up to date already.
@@ -383,7 +394,9 @@ def update_mirror(
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        return _update(paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over, copies)
+        return _update(
+            paths, target, log, memory_limit, keeps_undeclared, home_id, last_revision, takes_over, copies, doubted
+        )
     finally:
         target.close()
 
@@ -398,8 +411,12 @@ def _update(
     last_revision: str,
     takes_over: bool,
     copies: Copies | None,
+    doubted: Collection[str],
 ) -> MirrorReport | None:
     manifest = target.read_manifest()
+    if manifest is not None and doubted:
+        intact = {key: file for key, file in manifest.files.items() if key not in doubted}
+        manifest = replace(manifest, files=intact)
     sequence = published_sequence(paths)
     if manifest is not None and home_id and manifest.home_id != home_id:
         if not takes_over:
@@ -423,7 +440,7 @@ def _update(
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         described, parts, obsolete = _compare(connection, old, keeps_undeclared)
         plan = copies.compare(connection, old, sequence) if copies else None
-        is_complete = manifest is not None and not parts and not obsolete and not (plan and plan.is_due)
+        is_complete = manifest is not None and not (parts or obsolete or doubted or (plan and plan.is_due))
         if is_complete and old.snapshot_sequence == sequence and old.tables == described:
             target.remove_old_versions()
             return None
@@ -431,7 +448,7 @@ def _update(
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
             new = Manifest(sequence, {}, described, home_id, uuid.uuid4().hex if home_id else "", old.copies)
             told = log if keeps_undeclared else None
-            return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told)
+            return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told, doubted)
     finally:
         connection.close()
 
@@ -487,6 +504,7 @@ def _write(
     plan: CopyPlan | None,
     scratch: Path,
     log: Callable[[str], None] | None,
+    doubted: Collection[str],
 ) -> MirrorReport:
     """Write `new`, which has no files yet."""
     files = {key: file for key, file in old.files.items() if key not in obsolete}
@@ -519,8 +537,8 @@ def _write(
             files[made_copy.key] = made_copy
             target.put_file(made_copy.key, source)
             written.add(made_copy.key)
-    if removed:
-        target.drop_keys(sorted(removed))
+    if gone := removed.union(doubted) - files.keys():
+        target.drop_keys(sorted(gone))
     target.commit_manifest(replace(new, files=files))
     target.remove_old_versions()
     return _report(replace(new, files=files), written, {key: old.files[key] for key in removed})

@@ -8,16 +8,18 @@ stands to `mirror/manifest`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
+    AssetCheckSpec,
     AssetKey,
     AssetMaterialization,
     AssetSpec,
     DagsterInstance,
     MetadataValue,
+    TableRecord,
 )
 
 from spotify_assets.lakehouse.dagster_metadata import column_schema
@@ -27,9 +29,14 @@ from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.schemas import Table, tables
 from spotify_assets.settings import HomePaths
 
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.mirror_verification import Difference, MirrorVerification, TableVerification
+
 MIRROR_GROUP = "mirror"
 MANIFEST_ASSET = AssetKey([MIRROR_GROUP, "manifest"])
 UP_TO_DATE_CHECK = "mirror_up_to_date"
+EQUAL_CHECK = "equals_warehouse"
+_DIFFERENCES_TOLD = 20
 
 
 def mirror_asset_key(table: type[Table] | str) -> AssetKey:
@@ -156,3 +163,75 @@ def standing(state: MirrorState) -> dict[str, Any]:
     if state.failure:
         told |= {"failure": state.failure, "failing_since": state.failing_since}
     return told
+
+
+def equality_check_specs(specs: Iterable[AssetSpec]) -> list[AssetCheckSpec]:
+    """A check for each asset of `mirror_asset_specs`."""
+    return [
+        AssetCheckSpec(
+            EQUAL_CHECK,
+            asset=spec.key,
+            description="The mirror says what the published file says. If not: spotify-assets mirror sync, or the job "
+            "mirror_sync.",
+        )
+        for spec in specs
+    ]
+
+
+def equality_evaluation(key: AssetKey, verification: MirrorVerification) -> AssetCheckEvaluation:
+    """What a verification says of an asset of `mirror_asset_specs`; the manifest stands for copies and the rest."""
+    of_manifest = key == MANIFEST_ASSET
+    name = "bi" if of_manifest else ".".join(key.path[1:])
+    table = next((table for table in verification.tables if table.name == name), None)
+    differences = [*(verification.differences if of_manifest else ()), *(table.differences if table else ())]
+    told: dict[str, Any] = {"differences": len(differences), "compared_with_snapshot": verification.compared_sequence}
+    if table is not None and not of_manifest:
+        told |= {name: value for name, value in _figures(table).items() if value is not None}
+    return AssetCheckEvaluation(
+        asset_key=key,
+        check_name=EQUAL_CHECK,
+        passed=not differences,
+        severity=AssetCheckSeverity.ERROR,
+        metadata=told,
+        description=differences_told(differences) or None,
+    )
+
+
+def report_verification(instance: DagsterInstance, keys: Iterable[AssetKey], verification: MirrorVerification) -> None:
+    """Tell Dagster how each of these assets of `mirror_asset_specs` compares."""
+    for key in keys:
+        instance.report_runless_asset_event(equality_evaluation(key, verification))
+
+
+def verification_metadata(verification: MirrorVerification) -> dict[str, Any]:
+    """A verification table by table, as metadata."""
+    records = [
+        TableRecord({"table": table.name, **{name: value or 0 for name, value in _figures(table).items()}})
+        for table in verification.tables
+    ]
+    told: dict[str, Any] = {
+        "mirror": verification.address,
+        "snapshot": verification.mirror_sequence or 0,
+        "published": verification.published_sequence,
+        "differences": len(verification.all_differences),
+        "told": differences_told(verification.all_differences) or "none",
+    }
+    return told | ({"tables": MetadataValue.table(records)} if records else {})
+
+
+def differences_told(differences: list[Difference]) -> str:
+    """The first differences, a line each."""
+    lines = [str(each) for each in differences[:_DIFFERENCES_TOLD]]
+    if len(differences) > _DIFFERENCES_TOLD:
+        lines.append(f"and {len(differences) - _DIFFERENCES_TOLD} more")
+    return "\n".join(lines)
+
+
+def _figures(table: TableVerification) -> dict[str, int | None]:
+    return {
+        "files": table.files,
+        "bytes": table.size_bytes,
+        "warehouse_rows": table.warehouse_rows,
+        "mirror_rows": table.mirror_rows,
+        "differences": len(table.differences),
+    }

@@ -11,11 +11,11 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from spotify_assets.lakehouse.bucket import Bucket
+from spotify_assets.lakehouse.bucket import OWNER, Bucket
 from spotify_assets.lakehouse.definition import polars_type
 from spotify_assets.lakehouse.errors import MirrorBeingRepaired, MirrorError, UnknownTable
 from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, MirrorFile, NewerManifest
@@ -23,6 +23,7 @@ from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths
 
 _PAUSE_SECONDS = 0.25
+_VERSIONS_TOLD = 5
 
 Answer = TypeVar("Answer")
 
@@ -31,14 +32,37 @@ class MirrorChanged(MirrorError):
     """A file is another one than the manifest says that is being followed; a newer manifest may be there already."""
 
 
+class StoredManifest(NamedTuple):
+    """A manifest that a store keeps, the newest or an older one: the name of its version, and its text."""
+
+    version_id: str
+    text: str
+
+
+class Stored(NamedTuple):
+    """What a store tells of a file without reading it. `etag` is None where the mirror is in a folder."""
+
+    size_bytes: int
+    etag: str | None
+
+
 class MirrorSource(Protocol):
     """Where a mirror is read from."""
 
     def manifest_text(self, version_id: str | None) -> str | None:
         """The manifest, or an older version of it; None when there is none."""
 
+    def manifests(self) -> Iterator[StoredManifest]:
+        """Every manifest that is kept by a name, newest first."""
+
     def content(self, file: MirrorFile) -> bytes | None:
         """What the store has for a file of the manifest last asked for; None when it is gone."""
+
+    def stored(self) -> dict[str, Stored]:
+        """What lies beside the manifest last asked for, whoever put it, by key; the manifest left out."""
+
+    def is_of(self, key: str, home_id: str) -> bool:
+        """Whether a lakehouse has put what lies there."""
 
 
 class BucketSource:
@@ -51,6 +75,13 @@ class BucketSource:
         found = self._bucket.get(MANIFEST_KEY, version_id=version_id)
         return found.content.decode(errors="replace") if found else None
 
+    def manifests(self) -> Iterator[StoredManifest]:
+        for version in self._bucket.versions(MANIFEST_KEY).get(MANIFEST_KEY, ()):
+            if version.is_marker or version.version_id == "null":
+                continue
+            if (text := self.manifest_text(version.version_id)) is not None:
+                yield StoredManifest(version.version_id, text)
+
     def content(self, file: MirrorFile) -> bytes | None:
         found = self._bucket.get(file.key, version_id=file.version_id)
         if found is None and file.version_id:
@@ -58,9 +89,16 @@ class BucketSource:
             found = self._bucket.get(file.key)
         return found.content if found else None
 
+    def stored(self) -> dict[str, Stored]:
+        listed, _ = self._bucket.listing()
+        return {each.key: Stored(each.size_bytes, each.etag) for each in listed if each.key != MANIFEST_KEY}
+
+    def is_of(self, key: str, home_id: str) -> bool:
+        return (self._bucket.metadata(key) or {}).get(OWNER) == home_id
+
 
 class FolderSource:
-    """A mirror in a folder. `version_id` is the number of a version that is kept."""
+    """A mirror in a folder, or a plain copy of one. `version_id` is the number of a version that is kept."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,13 +106,20 @@ class FolderSource:
 
     def manifest_text(self, version_id: str | None) -> str | None:
         # Not through the link each time: it may switch between two files.
-        self._version = (self._folder / (f"versions/{version_id}" if version_id else "current")).resolve()
+        current = "." if (self._folder / MANIFEST_KEY).exists() else "current"
+        self._version = (self._folder / (f"versions/{version_id}" if version_id else current)).resolve()
         try:
             return (self._version / MANIFEST_KEY).read_text(errors="replace")
         except FileNotFoundError:
             return None
         except OSError as error:
             raise MirrorError(f"{self._version / MANIFEST_KEY} cannot be read: {error.strerror}") from error
+
+    def manifests(self) -> Iterator[StoredManifest]:
+        names = [folder.name for folder in self._folder.glob("versions/*") if folder.name.isdecimal()]
+        for name in sorted(names, key=int, reverse=True):
+            if (text := self.manifest_text(name)) is not None:
+                yield StoredManifest(name, text)
 
     def content(self, file: MirrorFile) -> bytes | None:
         try:
@@ -83,6 +128,18 @@ class FolderSource:
             return None
         except OSError as error:
             raise MirrorError(f"{self._version / file.key} cannot be read: {error.strerror}") from error
+
+    def stored(self) -> dict[str, Stored]:
+        files = {path.relative_to(self._version).as_posix(): path for path in self._version.rglob("*")}
+        return {
+            key: Stored(path.stat().st_size, None)
+            for key, path in sorted(files.items())
+            if key != MANIFEST_KEY and path.is_file()
+        }
+
+    def is_of(self, key: str, home_id: str) -> bool:
+        # The folder of a version is one lakehouse's, and goes with all that is in it.
+        return True
 
 
 class MirrorVersion:
@@ -187,6 +244,29 @@ class MirrorReader:
                 "that it belongs to writes it again"
             ) from None
 
+    def version_named(self, name: str) -> MirrorVersion:
+        """An older version: a folder's number, a VersionId of the manifest, or the number of a snapshot.
+
+        Raises:
+            MirrorError: There is none of that name; the message tells some of those there are. Or as `version`.
+        """
+        known: list[str] = []
+        version_id = ""
+        for stored in self._source.manifests():
+            if stored.version_id == name:
+                return self.version(name)
+            try:
+                number = Manifest.from_json(stored.text).snapshot_sequence
+            except ValueError:
+                continue
+            known.append(f"{stored.version_id} (snapshot {number})")
+            version_id = version_id or (stored.version_id if str(number) == name else "")
+        if not version_id:
+            more = f" and {len(known) - _VERSIONS_TOLD} older ones" if len(known) > _VERSIONS_TOLD else ""
+            told = f"It has {', '.join(known[:_VERSIONS_TOLD])}{more}" if known else "It keeps no older versions"
+            raise MirrorError(f"the mirror has no version {name}. {told}")
+        return self.version(version_id)
+
     def read(self, work: Callable[[MirrorVersion], Answer]) -> Answer:
         """What `work` makes of one version; begun anew with the next one when files change under it.
 
@@ -233,9 +313,13 @@ def open_mirror(
     Raises:
         ValueError: The configuration names no place, and no home is given.
     """
+    return MirrorReader(open_source(configuration, paths), patience_seconds=patience_seconds)
+
+
+def open_source(configuration: MirrorConfiguration, paths: HomePaths | None = None) -> MirrorSource:
+    """Where the mirror is read from that a configuration names; as `open_mirror`."""
     if configuration.is_bucket:
-        return MirrorReader(BucketSource(configuration.bucket()), patience_seconds=patience_seconds)
+        return BucketSource(configuration.bucket())
     if not configuration.address and paths is None:
         raise ValueError("a mirror that is a part of a home is read with the paths of the home")
-    folder = Path(configuration.address) if configuration.address else paths.mirror_folder
-    return MirrorReader(FolderSource(folder), patience_seconds=patience_seconds)
+    return FolderSource(Path(configuration.address) if configuration.address else paths.mirror_folder)

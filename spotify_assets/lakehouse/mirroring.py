@@ -7,7 +7,7 @@ shown by a check in the Dagster UI (`mirror_events`); the next run catches up.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -138,11 +138,12 @@ def bring_up_to_date(
     memory_limit: str = "200MB",
     is_thorough: bool = False,
     copies: mirror.Copies | None = None,
+    doubted: Collection[str] = (),
 ) -> tuple[mirror.MirrorReport | None, MirrorState | None, bool]:
     """Bring the mirror up to the published file; what goes wrong is told and noted, not raised.
 
     With `is_thorough` nothing old and nothing that no schema declares is kept, and what goes wrong is raised too: a
-    person's data has to go.
+    person's data has to go. `doubted` as of `mirror.update_mirror`.
 
     Returns:
         What was written (None: nothing, or it failed), how it stands now (None: nothing is published, so there is
@@ -169,6 +170,7 @@ def bring_up_to_date(
             last_revision=known.revision,
             takes_over=configuration.takes_over,
             copies=copies,
+            doubted=doubted,
         )
     except Exception as error:
         trouble = error

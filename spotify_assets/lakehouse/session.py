@@ -19,6 +19,7 @@ from spotify_assets.lakehouse import bi_copies, mirror, mirroring, publishing
 from spotify_assets.lakehouse.errors import LockTimeout
 from spotify_assets.lakehouse.leftovers import remove_leftovers
 from spotify_assets.lakehouse.locks import FileLock
+from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.settings import HomePaths
 from spotify_assets.state import State
 
@@ -99,7 +100,7 @@ class RunSession:
             self.log(f"Not published yet: {error}")
         else:
             with progress.stage("mirror"):
-                self.mirror_report = self._mirror()
+                self.mirror_report, _ = self._mirror()
             # Also when nothing was published: a run may have been killed before it could.
             publishing.remove_old_snapshots(self._warehouse.paths, self._warehouse.snapshots_kept)
         finally:
@@ -108,8 +109,22 @@ class RunSession:
                 self._has_begun = False
                 self._lock.release()
 
-    def _mirror(self) -> mirror.MirrorReport | None:
+    def sync_mirror(self, doubted: Collection[str] = ()) -> tuple[mirror.MirrorReport | None, MirrorState | None]:
+        """Bring the mirror up to the published file before the session ends, BI copies that may wait included.
+
+        Args:
+            doubted: As of `mirror.update_mirror`.
+
+        Returns:
+            What was written (None: nothing, or it failed), and how the mirror stands now.
+        """
+        return self._mirror(doubted, copies_hours=0.0)
+
+    def _mirror(
+        self, doubted: Collection[str] = (), copies_hours: float | None = None
+    ) -> tuple[mirror.MirrorReport | None, MirrorState | None]:
         warehouse = self._warehouse
+        hours = warehouse.bi_copies_hours if copies_hours is None else copies_hours
         report, state, is_other_standing = mirroring.bring_up_to_date(
             warehouse.paths,
             warehouse.mirror,
@@ -117,7 +132,8 @@ class RunSession:
             log=self.log,
             now=self._clock,
             memory_limit=warehouse.memory_limit,
-            copies=bi_copies.BiCopies.of_setting(warehouse.bi_copies, warehouse.bi_copies_hours),
+            copies=bi_copies.BiCopies.of_setting(warehouse.bi_copies, hours),
+            doubted=doubted,
         )
         if state is not None and self._instances and (report is not None or is_other_standing):
             from spotify_assets.lakehouse.mirror_events import report_update
@@ -134,7 +150,7 @@ class RunSession:
             except Exception as error:
                 # The history is not worth a run that has done everything it was there for.
                 self.log(f"Dagster's history does not show how the mirror stands: {error}")
-        return report
+        return report, state
 
 
 def _now() -> datetime:

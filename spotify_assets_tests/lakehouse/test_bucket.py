@@ -42,9 +42,11 @@ def configuration(endpoint_url: str, **fields: Any) -> MirrorConfiguration:
     return MirrorConfiguration(**{**known, "endpoint_url": endpoint_url, **fields})
 
 
-def warehouse_at(home: Path, server: S3Server | Proxy, *, kept: int = 3, **fields: Any) -> Warehouse:
+def warehouse_at(
+    home: Path, server: S3Server | Proxy, *, kept: int = 3, bi_copies: str = "", **fields: Any
+) -> Warehouse:
     fields = {"endpoint_url": server.endpoint_url, **fields}
-    return warehouse_in(home, mirror=configuration(**fields), mirror_versions_kept=kept)
+    return warehouse_in(home, mirror=configuration(**fields), mirror_versions_kept=kept, bi_copies=bi_copies)
 
 
 def reader_of(server: S3Server | Proxy, patience_seconds: float = 0.0) -> MirrorReader:
@@ -110,6 +112,29 @@ def test_a_new_day_uploads_its_month_only(tmp_path: Path, s3_server: S3Server) -
         report = update(warehouse_at(tmp_path, proxy), new_day)
     assert put_keys(proxy) == [FILES[2], MANIFEST]
     assert report is not None and (report.written, report.unchanged) == (1, 3)
+
+
+def test_copies_that_did_not_change_are_not_put_again_and_their_version_comes_last(
+    tmp_path: Path, s3_server: S3Server
+) -> None:
+    with proxy_to(s3_server.endpoint_url) as proxy:
+        # Slow but for VERSION, so that it would overtake them.
+        proxy.fault = lambda method, path, number: time.sleep(0.2 * path.endswith((".parquet", ".gz"))) or ""
+        update(warehouse_at(tmp_path, proxy, bi_copies="parquet,csv"), fill)
+    copies = [key for key in s3_server.keys("") if "/bi/" in key]
+    assert len(copies) == 5
+    assert put_keys(proxy)[-2:] == ["lake/house/bi/VERSION", MANIFEST]
+    with proxy_to(s3_server.endpoint_url) as proxy:
+        warehouse = warehouse_at(tmp_path, proxy, bi_copies="parquet,csv")
+        assert session(warehouse) is None and put_keys(proxy) == []
+        update(
+            warehouse, lambda transaction: transaction.replace(Gauges, pl.DataFrame({"gauge": ["c"], "place": ["z"]}))
+        )
+    assert sorted(put_keys(proxy)) == [
+        *(f"lake/house/bi/{name}" for name in ("VERSION", "example_gauges.csv.gz", "example_gauges.parquet")),
+        FILES[0],
+        MANIFEST,
+    ]
 
 
 def test_others_read_the_folder_as_a_data_set(tmp_path: Path, s3_server: S3Server) -> None:
