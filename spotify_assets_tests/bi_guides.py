@@ -6,13 +6,15 @@ import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from spotify_assets.lakehouse import Manifest
+from spotify_assets.lakehouse import Manifest, Warehouse, run_session
 from spotify_assets.lakehouse.glue_tables import MirrorAddress, table_input, wanted_tables
 from spotify_assets.schemas import Table
+from spotify_assets.settings import Settings
 
 FOLDER = Path(__file__).parent.parent / "docs" / "bi"
 GUIDES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
@@ -54,6 +56,13 @@ def scripts(guide: str, language: str) -> list[str]:
 def prose(guide: str) -> str:
     """A guide without its blocks."""
     return _BLOCK.sub("", guide_text(guide))
+
+
+def mirror_anew(settings: Settings) -> None:
+    """Bring the mirror of a home up to date, as a run does when it ends."""
+    warehouse = Warehouse.from_settings(settings)
+    with run_session(warehouse, purpose="a test", clock=lambda: datetime.now(UTC)) as session:
+        session.begin()
 
 
 def as_glue_names_them(mirror: Path, tables: Iterable[type[Table]]) -> duckdb.DuckDBPyConnection:

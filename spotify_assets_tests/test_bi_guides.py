@@ -8,13 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from spotify_assets.lakehouse import Warehouse, run_session
 from spotify_assets.schemas import tables, views
 from spotify_assets.settings import Settings
 from spotify_assets_tests.bi_guides import (
@@ -26,6 +24,7 @@ from spotify_assets_tests.bi_guides import (
     as_glue_names_them,
     blocks,
     guide_text,
+    mirror_anew,
     prose,
     scripts,
 )
@@ -37,6 +36,7 @@ OWN = [table for table in (*tables(), *views()) if table.__module__.startswith("
 MIRRORED = [table for table in tables() if table in OWN and table.layout.mirrored]
 
 OF_THE_PUBLISHED_FILE = ("superset", "metabase")
+WINDOWS, WINDOWS_FROM_WSL = "C:\\Users\\you", "/mnt/c/Users/you"
 NOT_TRIED = "This guide was not tried in "
 
 # Words with an underscore that name nothing of ours.
@@ -44,13 +44,6 @@ OTHER_WORDS = {
     *("access_mode", "aws_region", "credential_chain", "duckdb_engine", "my_integration", "read_only"),
     *("spotify_assets", "storage_options", "timestamp_ntz"),
 }
-
-
-def mirror_anew(settings: Settings) -> None:
-    """Bring the mirror of a home up to date, as a run does when it ends."""
-    warehouse = Warehouse.from_settings(settings)
-    with run_session(warehouse, purpose="a test", clock=lambda: datetime.now(UTC)) as session:
-        session.begin()
 
 
 @pytest.fixture(scope="module")
@@ -113,16 +106,20 @@ def test_the_python_of_the_guides_runs_in_a_folder_and_from_a_bucket(
 
 
 @pytest.mark.parametrize("guide", [guide for guide in GUIDES if scripts(guide, "sh")])
-def test_what_the_guide_unpacks_is_what_the_copies_hold(guide: str, home: Path, tmp_path: Path) -> None:
+def test_what_the_guide_fetches_are_the_files_that_it_goes_on_to_open(guide: str, home: Path, tmp_path: Path) -> None:
+    settings = settings_of(home, bi_copies="parquet,csv")
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **settings.own_environment(), "HOME": str(tmp_path), "PATH": programs}
     for script in scripts(guide, "sh"):
-        subprocess.run(
-            ["bash", "-euc", script.replace(HOME, str(home))], env={**os.environ, "HOME": str(tmp_path)}, check=True
-        )
-    named = set(re.findall(r"~/spotify/(\w+\.csv)", prose(guide)))
-    unpacked = {file.name: file for file in (tmp_path / "spotify").iterdir()}
-    assert named and named <= set(unpacked)
-    for name, file in unpacked.items():
-        assert file.read_bytes() == gzip.decompress((home / "mirror/current/bi" / f"{name}.gz").read_bytes())
+        script = script.replace(WINDOWS_FROM_WSL, str(tmp_path))
+        subprocess.run(["bash", "-euc", script], env=environment, check=True, stdout=subprocess.DEVNULL)
+    text = prose(guide).replace(WINDOWS, "~").replace("\\", "/")
+    opened = [path.rstrip("/") for path in re.findall(r"~/(spotify[\w./-]*)", text)]
+    assert opened
+    for path in opened:
+        assert (tmp_path / path).exists(), f"{guide}.md names {path}"
+    for file in (tmp_path / "spotify-csv").glob("*.csv"):
+        assert file.read_bytes() == gzip.decompress((home / "mirror/current/bi" / f"{file.name}.gz").read_bytes())
 
 
 def paths_of(guide: str) -> set[str]:
