@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -56,6 +59,13 @@ def scripts(guide: str, language: str) -> list[str]:
 def prose(guide: str) -> str:
     """A guide without its blocks."""
     return _BLOCK.sub("", guide_text(guide))
+
+
+def run_in_shell(script: str, settings: Settings, home_of_person: Path) -> None:
+    """Run a script of a guide for somebody with these settings, whose `~` is another folder than that of who tests."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **settings.own_environment(), "HOME": str(home_of_person), "PATH": programs}
+    subprocess.run(["bash", "-euc", script], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def mirror_anew(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Spark reads the mirror, and comes to the same daily tables by its own SQL.
+"""Spark reads a mirror in a bucket as the guide says, and comes to the same daily tables by its own SQL.
 
 Run by `make spark`, which installs PySpark into a place of its own: it is 0.5 GB, and only this needs it.
 """
@@ -18,8 +18,9 @@ from polars.testing import assert_frame_equal
 
 from spotify_assets.commands import replay_files
 from spotify_assets.lakehouse import scan_table
-from spotify_assets_tests.bi_guides import HOME, scripts
+from spotify_assets_tests.bi_guides import BUCKET, HOME, MIRROR, mirror_anew, run_in_shell, scripts
 from spotify_assets_tests.conftest import settings_of
+from spotify_assets_tests.lakehouse.s3_servers import ACCESS_KEY, SECRET_KEY, S3Server
 from spotify_assets_tests.spark.definitions import ARTISTS, LISTENING
 from spotify_assets_tests.spotify.payloads import minutes, play, poll, track
 
@@ -94,8 +95,18 @@ def home(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mirror(home: Path) -> Path:
-    return (home / "mirror" / "current").resolve()
+def mirror(home: Path, moto_address: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home's mirror in a bucket, fetched from there as the guide says."""
+    person = tmp_path_factory.mktemp("person")
+    settings = settings_of(home, mirror=MIRROR, mirror_endpoint_url=moto_address)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        S3Server(moto_address).client.create_bucket(Bucket=BUCKET)
+        mirror_anew(settings)
+        for script in scripts("spark", "sh"):
+            run_in_shell(script, settings, person)
+    return person / "spotify"
 
 
 @pytest.fixture(scope="module")
