@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from spotify_assets.settings import Settings
 
-_NOT_ALLOWED = ("AccessDenied", "AccessDeniedException", "Forbidden", "403", "UnauthorizedOperation")
-_NOT_ACCEPTED = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
+NOT_ALLOWED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AccountProblem", "Forbidden", "403"}
+    | {"UnauthorizedOperation"}
 )
+"""Codes of an account that may not do what was asked."""
+
+NOT_ACCEPTED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "IncompleteSignature", "InvalidAccessKeyId"}
+    | {"InvalidClientTokenId", "InvalidSignatureException", "InvalidToken", "SignatureDoesNotMatch"}
+    | {"UnrecognizedClientException"}
+)
+"""Codes of keys that are wrong or have ended."""
+
+CONNECT_TIMEOUT_SECONDS = 4.0
+READ_TIMEOUT_SECONDS = 20.0
+MAX_ATTEMPTS = 3
 
 
 def client(settings: Settings, service: str) -> Any:
@@ -28,20 +33,67 @@ def client(settings: Settings, service: str) -> Any:
     Raises:
         botocore.exceptions.BotoCoreError: The profile or the region is missing; call it inside `in_words`.
     """
+    return make_client(
+        service,
+        profile_name=settings.mirror_profile,
+        region_name=settings.mirror_region,
+        endpoint_url=settings.mirror_endpoint_url,
+    )
+
+
+def make_client(
+    service: str,
+    *,
+    profile_name: str | None,
+    region_name: str | None,
+    endpoint_url: str | None,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    max_attempts: int = MAX_ATTEMPTS,
+    configuration: Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> Any:
+    """A boto3 client; the errors of `client`.
+
+    Args:
+        service: `s3`, for example.
+        profile_name: Profile of ~/.aws.
+        region_name: Region.
+        endpoint_url: Address of a store that is not Amazon's.
+        connect_timeout_seconds: How long a connection may take to come about; boto3 waits a minute.
+        read_timeout_seconds: How long there may be silence.
+        max_attempts: How often a request is sent at most.
+        configuration: Further arguments of `botocore.config.Config`.
+        arguments: Further arguments of `boto3.session.Session.client`.
+    """
     import boto3
+    import botocore.session
     from botocore.config import Config
 
-    session = boto3.Session(profile_name=settings.mirror_profile or None, region_name=settings.mirror_region or None)
-    return session.client(
+    session = botocore.session.Session(profile=profile_name or None)
+    # Each session would read the description of the service anew, which takes most of the time.
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return boto3.session.Session(botocore_session=session).client(
         service,
-        endpoint_url=settings.mirror_endpoint_url or None,
+        region_name=region_name or None,
+        endpoint_url=endpoint_url or None,
         config=Config(
-            connect_timeout=10,
-            read_timeout=30,
-            retries={"mode": "standard", "max_attempts": 3},
-            s3={"addressing_style": "path"} if settings.mirror_endpoint_url else None,
+            retries={"mode": "standard", "total_max_attempts": max(max_attempts, 1)},
+            connect_timeout=connect_timeout_seconds,
+            read_timeout=read_timeout_seconds,
+            # A name of its own for each bucket is what few stores but Amazon's have.
+            s3={"addressing_style": "path"} if endpoint_url else None,
+            **(configuration or {}),
         ),
+        **arguments,
     )
+
+
+@functools.cache
+def _loader(data_path: str | None) -> Any:
+    import botocore.loaders
+
+    return botocore.loaders.create_loader(data_path)
 
 
 @contextmanager
@@ -85,12 +137,12 @@ def in_words(fail: Callable[[str], Exception], *, bucket: str = "") -> Iterator[
 
 
 def _reason(code: str, operation: str, bucket: str) -> str:
-    if code in _NOT_ALLOWED:
+    if code in NOT_ALLOWED:
         return (
             f"these AWS credentials may not {operation}; attach the pipeline's policy of infra/aws.yaml to their user "
             "or role"
         )
-    if code in _NOT_ACCEPTED:
+    if code in NOT_ACCEPTED:
         return f"AWS does not accept these credentials ({code}); renew the keys, or sign in to the profile again"
     if code == "NoSuchBucket":
         return f"there is no bucket {bucket}; make it (infra/aws.yaml), or correct SPOTIFY_ASSETS_MIRROR"

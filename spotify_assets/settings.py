@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -39,6 +39,7 @@ DAILY_BUDGETS = {
 """Requests a day, by bucket, below the ceilings at which people saw Spotify lock a bucket for a day: about 100 for
 artists' albums, 600 for artists, a few hundred searches, a few readings of a whole library."""
 _S3 = "s3://"
+_HOURS_OF_COPIES_IN_A_BUCKET = 24.0
 _KNOWN_NAMES = {
     "audio_feature_providers": ("spotify", "reccobeats"),
     "genre_providers": ("musicbrainz",),
@@ -144,11 +145,11 @@ class Settings(BaseSettings):
         description="Formats of the plain files in the mirror's folder bi/, joined by commas: parquet, csv; none for "
         "no such files.",
     )
-    bi_copies_hours: float = Field(
-        default=0.0,
+    bi_copies_hours: float | None = Field(
+        default=None,
         ge=0,
-        description="How long these files may stay as they are although there is news; 24 spares a metered line "
-        "or bucket most of what polls every half hour would upload.",
+        description="How long these files may stay as they are although there are new plays: 24 in a bucket, 0 in a "
+        "folder. Each is uploaded whole, every half hour to a bucket that keeps versions of it.",
     )
     run_history_days: int = Field(
         default=30,
@@ -301,6 +302,13 @@ class Settings(BaseSettings):
         """Where readers find the mirror's folders: `s3://bucket/prefix`, or a path behind the link `current`."""
         return self.mirror_address if self.mirror.startswith(_S3) else f"{self.mirror_address}/current"
 
+    @property
+    def bi_copies_wait_hours(self) -> float:
+        """How long BI copies may show an older snapshot."""
+        if self.bi_copies_hours is not None:
+            return self.bi_copies_hours
+        return _HOURS_OF_COPIES_IN_A_BUCKET if self.mirror.startswith(_S3) else 0.0
+
     @field_validator("daily_budgets")
     @classmethod
     def _usable_budgets(cls, text: str) -> str:
@@ -378,8 +386,28 @@ class Settings(BaseSettings):
         return HomePaths(self.home)
 
 
-def bucket_and_prefix(address: str) -> tuple[str, str]:
-    """Bucket and prefix of `s3://bucket/prefix`; the prefix, without slashes around it, may be empty.
+class BucketAddress(NamedTuple):
+    """`s3://{bucket}/{prefix}`, the prefix empty or without slashes around it."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def root(self) -> str:
+        """The address, without a slash at its end."""
+        return f"{_S3}{self.bucket}/{self.prefix}".rstrip("/")
+
+    def url(self, key: str) -> str:
+        """`s3://bucket/prefix/key`."""
+        return f"{self.root}/{key}"
+
+    def key(self, key: str) -> str:
+        """The whole key of one that is relative to the prefix."""
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+
+def bucket_and_prefix(address: str) -> BucketAddress:
+    """Bucket and prefix of `s3://bucket/prefix`.
 
     Raises:
         ValueError: No such address can be meant. The text does not repeat it: it may hold a key.
@@ -390,7 +418,7 @@ def bucket_and_prefix(address: str) -> tuple[str, str]:
     prefix = prefix.strip("/")
     if not prefix.isprintable() or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
         raise ValueError("the prefix of a bucket is one word or several, with single slashes between them")
-    return bucket, prefix
+    return BucketAddress(bucket, prefix)
 
 
 def usable_listener_name(text: str) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 import duckdb
 
 from spotify_assets.lakehouse import Manifest, Warehouse, run_session
-from spotify_assets.lakehouse.glue_tables import MirrorAddress, table_input, wanted_tables
+from spotify_assets.lakehouse.glue_tables import table_input, wanted_tables
 from spotify_assets.schemas import Table
-from spotify_assets.settings import Settings
+from spotify_assets.settings import BucketAddress, Settings
 
 FOLDER = Path(__file__).parent.parent / "docs" / "bi"
 GUIDES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
@@ -80,7 +80,7 @@ def as_glue_names_them(mirror: Path, tables: Iterable[type[Table]]) -> duckdb.Du
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'").fetchall()
     for table in wanted_tables(Manifest(0), tables):
-        told = table_input(table, MirrorAddress(BUCKET, PREFIX))
+        told = table_input(table, BucketAddress(BUCKET, PREFIX))
         folder = mirror / table.folder
         if not folder.exists():
             continue

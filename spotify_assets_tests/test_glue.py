@@ -14,9 +14,9 @@ import pytest
 from spotify_assets.definitions import build_definitions
 from spotify_assets.instance import open_instance
 from spotify_assets.lakehouse import Manifest
-from spotify_assets.lakehouse.glue_tables import MirrorAddress, table_input, wanted_tables
+from spotify_assets.lakehouse.glue_tables import table_input, wanted_tables
 from spotify_assets.schemas import Table, tables
-from spotify_assets.settings import Settings
+from spotify_assets.settings import BucketAddress, Settings
 from spotify_assets_tests.bi_guides import as_glue_names_them
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.glue_server import AwsServer, aws, running_aws
@@ -43,7 +43,7 @@ TYPES = {
 
 def columns_in_glue(table: type[Table]) -> list[dict[str, str]]:
     (wanted,) = wanted_tables(Manifest(0), [table])
-    return table_input(wanted, MirrorAddress("lake", "spotify"))["StorageDescriptor"]["Columns"]
+    return table_input(wanted, BucketAddress("lake", "spotify"))["StorageDescriptor"]["Columns"]
 
 
 @pytest.mark.parametrize("table", MIRRORED, ids=lambda table: table.qualified_name())

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from spotify_assets.lakehouse import sync_glue
-from spotify_assets.lakehouse.glue_tables import MirrorAddress, wanted_tables
-from spotify_assets.settings import Settings
+from spotify_assets.lakehouse.glue_tables import wanted_tables
+from spotify_assets.settings import BucketAddress, Settings
 from spotify_assets_tests.lakehouse.example import Gauges, Readings
 from spotify_assets_tests.lakehouse.glue_server import AwsServer, aws, running_aws
 from spotify_assets_tests.lakehouse.test_glue import Catalogue, manifest, wanted, with_columns
@@ -171,7 +171,7 @@ def test_the_pipeline_may_do_in_glue_what_a_sync_does_and_nothing_else(aws: AwsS
     ):
         catalogue.sync(tables)
         called |= {f"glue:{name}" for name in catalogue.calls}
-    catalogue.sync(wanted_tables(manifest(), [Gauges]), MirrorAddress("moved", ""), takes_over=True)
+    catalogue.sync(wanted_tables(manifest(), [Gauges]), BucketAddress("moved", ""), takes_over=True)
     called |= {f"glue:{name}" for name in catalogue.calls}
     assert set(statements("PipelinePolicy")["SyncGlue"]["Action"]) == called
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import random
@@ -24,9 +26,9 @@ import pytest
 
 from spotify_assets.assets.raw.responses import bodies, take_responses
 from spotify_assets.automation.purging import PurgeRefused, known_listeners
-from spotify_assets.commands import import_paths, plan_purge, purge_listener
+from spotify_assets.commands import import_paths, plan_purge, purge_listener, verify_home_mirror
 from spotify_assets.definitions import build_warehouse
-from spotify_assets.lakehouse import scan_table
+from spotify_assets.lakehouse import run_session, scan_table
 from spotify_assets.schemas import Table, raw_api, tables
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.spotify.credentials import Credentials, keep_credentials
@@ -34,6 +36,7 @@ from spotify_assets.spotify.model import Endpoint, Response
 from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import settings_of
 from spotify_assets_tests.lakehouse import processes
+from spotify_assets_tests.lakehouse.s3_servers import BUCKET, S3Server
 from spotify_assets_tests.spotify.token_processes import a_sign_in
 
 NAME, OTHER = "Zyxwvut", "Abcdefg"
@@ -241,6 +244,56 @@ def test_a_purged_person_is_nowhere_in_the_home_and_the_other_notices_nothing(ho
         expected = scan_table(alone, name).collect()
         assert scan_table(home, name).collect().sort(pl.all()).equals(expected.sort(pl.all())), name
     assert_usable(home)
+
+
+def versions_that_tell(server: S3Server, word: str) -> list[str]:
+    """Keys of all versions of all objects that have a word, however they are packed."""
+    found = []
+    pages = server.client.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
+    for each in (version for page in pages for version in page.get("Versions", ())):
+        named = {"Bucket": BUCKET, "Key": each["Key"], "VersionId": each["VersionId"]}
+        answer = server.client.get_object(**named)
+        content = answer["Body"].read()
+        texts = [repr(content), repr(answer["Metadata"]), each["Key"]]
+        if each["Key"].endswith(".parquet"):
+            texts.append(repr(pl.read_parquet(io.BytesIO(content)).rows()))
+        elif each["Key"].endswith(".gz"):
+            texts.append(gzip.decompress(content).decode())
+        if any(word in text for text in texts):
+            found.append(each["Key"])
+    return found
+
+
+def test_a_purge_leaves_no_version_of_any_object_in_a_bucket_that_tells_of_the_person(
+    home: Path, s3_server: S3Server
+) -> None:
+    s3_server.keep_versions()
+    settings = settings_of(
+        home,
+        listener=OTHER,
+        timezone="UTC",
+        mirror="s3://lake/house",
+        mirror_endpoint_url=s3_server.endpoint_url,
+        bi_copies="parquet,csv",
+    )
+
+    def mirror() -> None:
+        with run_session(build_warehouse(settings), purpose="a test") as session:
+            session.begin()
+        assert session.mirror_report is not None
+
+    mirror()
+    copies = [key for key in s3_server.keys("house/bi/") if "clean_plays" in key or "my_" in key]
+    for key in [*copies, *s3_server.keys("house/clean/plays/")]:
+        s3_server.client.delete_object(Bucket=BUCKET, Key=key)
+    mirror()
+    told = versions_that_tell(s3_server, NAME)
+    assert len([key for key in told if key in copies]) > len(set(told) & set(copies)) > 4
+    purge_listener(settings, NAME)
+    assert versions_that_tell(s3_server, NAME) == []
+    assert not [each for each in s3_server.versions() if each[1]]
+    assert {key for key in copies if "clean_plays" in key} <= set(versions_that_tell(s3_server, OTHER))
+    assert verify_home_mirror(settings).is_equal
 
 
 def assert_usable(home: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from spotify_assets.definitions import build_warehouse
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import Settings
 from spotify_assets_tests.conftest import settings_of
@@ -55,3 +56,11 @@ def test_a_process_of_ours_is_told_where_the_mirror_is(tmp_path: Path) -> None:
     environment = settings.own_environment()
     assert environment["SPOTIFY_ASSETS_MIRROR"] == "s3://lake/x"
     assert environment["SPOTIFY_ASSETS_MIRROR_REGION"] == "eu-central-1"
+
+
+def test_copies_in_a_bucket_are_renewed_once_a_day_unless_somebody_wants_otherwise(tmp_path: Path) -> None:
+    def hours(**named: object) -> float:
+        return build_warehouse(settings_of(tmp_path, **named)).bi_copies_hours
+
+    assert (hours(), hours(mirror="/srv/mirror"), hours(mirror="s3://lake/x")) == (0.0, 0.0, 24.0)
+    assert (hours(bi_copies_hours=6), hours(mirror="s3://lake/x", bi_copies_hours=0)) == (6.0, 0.0)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -47,6 +47,7 @@ _FORMAT = 1
 _THREADS = 2
 _ROWS_PER_LOT = 120_000
 _ROWS_PER_ROW_GROUP = 122_880
+_LATELY = timedelta(days=62)
 _INSTANT = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _LOCAL_TIME = "%Y-%m-%d %H:%M:%S%.3f"
 
@@ -57,7 +58,8 @@ class BiCopies:
 
     Attributes:
         formats: `parquet` and `csv`, one of them, or none.
-        hours: For how long they may show an older snapshot.
+        hours: For how long they may show an older snapshot, if it lacks nothing but what came in the last two months:
+            whoever imports an export wants to see it.
         keeps_undeclared: Copies of tables that no schema declares in this process stay: another one may know them.
     """
 
@@ -86,7 +88,8 @@ class BiCopies:
             sequence: Number of the snapshot.
         """
         kept = {key: file for key, file in old.files.items() if file.is_copy}
-        copies = _copies(connection) if self.formats else []
+        changes = _changes(connection)
+        copies = _copies(connection, changes) if self.formats else []
         keys = {key for copy in copies for key in copy.keys(self.formats)}
         keys |= {COPIES_VERSION_KEY} if copies else set()
         definitions = {copy.name: copy.definition for copy in copies}
@@ -118,14 +121,22 @@ class BiCopies:
             if copies
             else {},
             sequence=sequence,
-            is_due=not is_as_declared or not (is_of_snapshot or self._may_wait(old, published_at)),
+            is_due=not is_as_declared or not (is_of_snapshot or self._may_wait(old, published_at, changes)),
         )
 
-    def _may_wait(self, old: Manifest, published_at: datetime | None) -> bool:
+    def _may_wait(self, old: Manifest, published_at: datetime | None, changes: Mapping[str, Mapping[str, int]]) -> bool:
         before = old.copies.get("published_at")
         if not (self.hours and before and published_at):
             return False
-        return timedelta(0) <= published_at - datetime.fromisoformat(before) < timedelta(hours=self.hours)
+        if not timedelta(0) <= published_at - datetime.fromisoformat(before) < timedelta(hours=self.hours):
+            return False
+        shown = old.copies.get("snapshot_sequence", 0)
+        lately = f"{published_at - _LATELY:%Y-%m}"
+        return not any(
+            month and month < lately and number > shown
+            for of_table in changes.values()
+            for month, number in of_table.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -250,13 +261,18 @@ def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     return told and told.astimezone(UTC)
 
 
-def _copies(connection: duckdb.DuckDBPyConnection) -> list[_Copy]:
-    catalog = Catalog(connection)
+def _changes(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    """By table and month the number of its last change."""
     changes: dict[str, dict[str, int]] = {}
-    if catalog.columns(Changes):
+    if Catalog(connection).columns(Changes):
         rows = connection.execute(f"SELECT table_name, month, sequence FROM {sql_name(Changes)}").fetchall()
         for name, month, number in rows:
             changes.setdefault(name, {})[month] = number
+    return changes
+
+
+def _copies(connection: duckdb.DuckDBPyConnection, changes: Mapping[str, Mapping[str, int]]) -> list[_Copy]:
+    catalog = Catalog(connection)
 
     def last_change(table: type[Table], year: str = "") -> int:
         of_table = changes.get(table.qualified_name(), {})

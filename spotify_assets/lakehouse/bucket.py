@@ -17,9 +17,7 @@ from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-import boto3
 from botocore import UNSIGNED
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -40,6 +38,7 @@ from botocore.exceptions import (
 from dagster_aws.s3 import S3Resource
 from pydantic import Field, PrivateAttr
 
+from spotify_assets import aws
 from spotify_assets.lakehouse.errors import MirrorError, MirrorUnreachable, ObjectChanged
 from spotify_assets.settings import bucket_and_prefix
 
@@ -49,19 +48,6 @@ OWNER = "lakehouse"
 _DELETED_AT_ONCE = 1000
 _CONNECTIONS = 16
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound", "InvalidVersionId"})
-_WRONG_KEYS = frozenset(
-    {
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "InvalidToken",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "TokenRefreshRequired",
-        "InvalidClientTokenId",
-        "UnrecognizedClientException",
-    }
-)
-_NO_PERMISSION = frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden"})
 _WRONG_REGION = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301", "400"}
 )
@@ -80,9 +66,13 @@ class MirrorBucket(S3Resource):
     """
 
     address: str = Field(description="`s3://bucket/prefix`.")
-    max_attempts: int = Field(default=3, description="How often a request is sent at most.")
-    connect_timeout_seconds: float = Field(default=4.0, description="How long a connection may take to come about.")
-    read_timeout_seconds: float = Field(default=20.0, description="How long the store may be silent.")
+    max_attempts: int = Field(default=aws.MAX_ATTEMPTS, description="How often a request is sent at most.")
+    connect_timeout_seconds: float = Field(
+        default=aws.CONNECT_TIMEOUT_SECONDS, description="How long a connection may take to come about."
+    )
+    read_timeout_seconds: float = Field(
+        default=aws.READ_TIMEOUT_SECONDS, description="How long the store may be silent."
+    )
     encryption: str = Field(default="", description="AES256, aws:kms, or empty for what the bucket does by itself.")
     kms_key_id: str = Field(default="", description="Key for aws:kms; the account's own by default.")
     checksums: bool = Field(default=True, description="Have the store check the SHA-256 of what it receives.")
@@ -103,28 +93,26 @@ class MirrorBucket(S3Resource):
     def make_client(self, service: str) -> Any:
         """A new boto3 client for a service, with the same account, endpoint and time-outs."""
         when = "when_supported" if self.checksums else "when_required"
-        config = Config(
-            # dagster-aws leaves boto3's time-outs, a minute each, and its old way to retry.
-            retries={"mode": "standard", "total_max_attempts": max(self.max_attempts, 1)},
-            connect_timeout=self.connect_timeout_seconds,
-            read_timeout=self.read_timeout_seconds,
-            max_pool_connections=_CONNECTIONS,
-            # Some stores refuse the checksums that boto3 adds by itself since 1.36.
-            request_checksum_calculation=when,
-            response_checksum_validation=when,
-            signature_version=UNSIGNED if self.use_unsigned_session else None,
-        )
-        session = boto3.session.Session(profile_name=self.profile_name)
-        return session.client(
+        return aws.make_client(
             service,
+            profile_name=self.profile_name,
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
+            connect_timeout_seconds=self.connect_timeout_seconds,
+            read_timeout_seconds=self.read_timeout_seconds,
+            max_attempts=self.max_attempts,
+            configuration={
+                "max_pool_connections": _CONNECTIONS,
+                # Some stores refuse the checksums that boto3 adds by itself since 1.36.
+                "request_checksum_calculation": when,
+                "response_checksum_validation": when,
+                "signature_version": UNSIGNED if self.use_unsigned_session else None,
+            },
             use_ssl=self.use_ssl,
             verify=self.verify,
             aws_access_key_id=self.aws_access_key_id,
             aws_secret_access_key=self.aws_secret_access_key,
             aws_session_token=self.aws_session_token,
-            config=config,
         )
 
     def bucket(self) -> Bucket:
@@ -177,16 +165,17 @@ class Bucket:
 
     def __init__(self, resource: MirrorBucket) -> None:
         self._resource = resource
-        self.name, self.prefix = bucket_and_prefix(resource.address)
+        self._address = bucket_and_prefix(resource.address)
+        self.name, self.prefix = self._address
 
     @property
     def address(self) -> str:
         """`s3://bucket/prefix`, without a slash at its end."""
-        return f"s3://{self.name}/{self.prefix}".rstrip("/")
+        return self._address.root
 
     def url(self, key: str) -> str:
         """`s3://bucket/prefix/key`."""
-        return f"{self.address}/{key}"
+        return self._address.url(key)
 
     def get(self, key: str, *, version_id: str | None = None, if_match: str | None = None) -> Content | None:
         """Read an object, or one version of it; None when there is none.
@@ -200,7 +189,7 @@ class Bucket:
         for attempt in range(max(self._resource.max_attempts, 1)):
             with self._told("read", key):
                 try:
-                    response = self._client.get_object(Bucket=self.name, Key=self._full(key), **conditions)
+                    response = self._client.get_object(Bucket=self.name, Key=self._address.key(key), **conditions)
                 except ClientError as error:
                     if _code(error) in _MISSING:
                         return None
@@ -219,7 +208,7 @@ class Bucket:
         """The metadata that an object was put with; None when there is no such object."""
         with self._told("read", key):
             try:
-                return _metadata(self._client.head_object(Bucket=self.name, Key=self._full(key)))
+                return _metadata(self._client.head_object(Bucket=self.name, Key=self._address.key(key)))
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
@@ -256,7 +245,7 @@ class Bucket:
         if self._resource.kms_key_id:
             named["SSEKMSKeyId"] = self._resource.kms_key_id
         with self._told("write", key):
-            response = self._client.put_object(Bucket=self.name, Key=self._full(key), Body=content, **named)
+            response = self._client.put_object(Bucket=self.name, Key=self._address.key(key), Body=content, **named)
         return Written(_etag(response), _version(response.get("VersionId")))
 
     def listing(self, under: str = "") -> tuple[list[Listed], datetime | None]:
@@ -291,9 +280,9 @@ class Bucket:
         remaining = iter(keys)
         while lot := list(islice(remaining, _DELETED_AT_ONCE)):
             named = [
-                {"Key": self._full(each)}
+                {"Key": self._address.key(each)}
                 if isinstance(each, str)
-                else {"Key": self._full(each[0]), "VersionId": each[1]}
+                else {"Key": self._address.key(each[0]), "VersionId": each[1]}
                 for each in lot
             ]
             with self._told("delete", f"{len(lot)} objects"):
@@ -308,11 +297,8 @@ class Bucket:
 
     def _pages(self, operation: str, under: str) -> Iterator[Any]:
         with self._told("list", under):
-            root = f"{self.prefix}/" if self.prefix else ""
-            yield from self._client.get_paginator(operation).paginate(Bucket=self.name, Prefix=root + under)
-
-    def _full(self, key: str) -> str:
-        return f"{self.prefix}/{key}" if self.prefix else key
+            prefix = self._address.key(under)
+            yield from self._client.get_paginator(operation).paginate(Bucket=self.name, Prefix=prefix)
 
     def _relative(self, key: str) -> str:
         return key.removeprefix(f"{self.prefix}/") if self.prefix else key
@@ -364,16 +350,16 @@ class Bucket:
             )
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
             return ObjectChanged(f"{where} is another one than expected: somebody else has written it")
-        if code in _WRONG_KEYS:
+        if code in aws.NOT_ACCEPTED:
             return MirrorError(
                 f"{self._store} does not accept the keys for {self.address} ({code}). Correct AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, which expires), or the profile"
             )
-        if code in _NO_PERMISSION:
+        if code in aws.NOT_ALLOWED:
             return MirrorError(
                 f"these keys may not {doing} {where}. Allow s3:ListBucket, s3:GetObject, s3:PutObject and "
                 "s3:DeleteObject (with versions also s3:ListBucketVersions, s3:GetObjectVersion and "
-                "s3:DeleteObjectVersion) for that prefix"
+                "s3:DeleteObjectVersion) for that prefix; infra/aws.yaml has a policy"
             )
         if code == "RequestTimeTooSkewed":
             return MirrorError(

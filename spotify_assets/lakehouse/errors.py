@@ -39,6 +39,10 @@ class MirrorError(LakehouseError):
     """The mirror cannot be written or read; the text says why and what to do. The warehouse is not touched by it."""
 
 
+class NoMirror(MirrorError):
+    """Nothing is mirrored there: the manifest is missing."""
+
+
 class MirrorUnreachable(MirrorError):
     """Whoever keeps the mirror does not answer, or is busy: the next run may find it well again."""
 

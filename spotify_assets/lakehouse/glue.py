@@ -14,23 +14,22 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from spotify_assets import aws
-from spotify_assets.lakehouse.errors import GlueSyncFailed
+from spotify_assets.lakehouse.errors import GlueSyncFailed, MirrorError, NoMirror
 from spotify_assets.lakehouse.glue_tables import (
     APPLICATION,
     MIRROR,
     OWNER,
     SCHEMA_VERSION,
     GlueTable,
-    MirrorAddress,
     partition_input,
     table_input,
     wanted_tables,
 )
-from spotify_assets.lakehouse.mirror import Manifest
+from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest
+from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.schemas import tables
-from spotify_assets.settings import Settings
+from spotify_assets.settings import BucketAddress, Settings, bucket_and_prefix
 
-_MANIFEST_KEY = "manifest.json"
 # What of a table's parameters is ours to set and to take away; others (Athena's, a person's) stay as they are.
 _OWN_PARAMETERS = re.compile(
     rf"EXTERNAL|classification|{OWNER}|{APPLICATION}\..*|projection\..*|storage\.location\.template"
@@ -90,9 +89,16 @@ def sync_glue(settings: Settings, *, dry_run: bool = False, takes_over: bool = F
     Raises:
         GlueSyncFailed: What is in the way, what was done before, and what to do.
     """
-    address = MirrorAddress.of(settings.mirror or "")
-    with _in_words("reading the manifest of the mirror", address):
-        manifest = _read_manifest(aws.client(settings, "s3"), address)
+    configuration = MirrorConfiguration.from_settings(settings)
+    if not configuration.is_bucket:
+        raise GlueSyncFailed(
+            "Glue and Athena read from S3 alone, and this mirror is in a local folder "
+            f"({settings.mirror or 'mirror/ in the home'}). Set SPOTIFY_ASSETS_MIRROR=s3://BUCKET/PREFIX, let a run "
+            "finish, then sync again. Nothing was changed."
+        )
+    address = bucket_and_prefix(configuration.address)
+    manifest = _read_manifest(settings, configuration, address)
+    with _in_words("reaching Glue", address):
         client = aws.client(settings, "glue")
     return sync_tables(
         client,
@@ -107,7 +113,7 @@ def sync_glue(settings: Settings, *, dry_run: bool = False, takes_over: bool = F
 def sync_tables(
     client: Any,
     database: str,
-    address: MirrorAddress,
+    address: BucketAddress,
     wanted: list[GlueTable],
     *,
     dry_run: bool = False,
@@ -150,22 +156,19 @@ def sync_tables(
     )
 
 
-def _read_manifest(client: Any, address: MirrorAddress) -> Manifest:
-    key = address.key(_MANIFEST_KEY)
+def _read_manifest(settings: Settings, configuration: MirrorConfiguration, address: BucketAddress) -> Manifest:
+    # Loads boto3.
+    from spotify_assets.lakehouse.mirror_reading import open_mirror
+
     try:
-        text = client.get_object(Bucket=address.bucket, Key=key)["Body"].read().decode()
-    except client.exceptions.NoSuchKey:
+        return open_mirror(configuration, settings.paths).version().manifest
+    except NoMirror:
         raise GlueSyncFailed(
-            f"{address.root} has no {_MANIFEST_KEY}: nothing was mirrored there yet, or SPOTIFY_ASSETS_MIRROR names "
+            f"{address.root} has no {MANIFEST_KEY}: nothing was mirrored there yet, or SPOTIFY_ASSETS_MIRROR names "
             "another folder. Let a run finish, then sync again. Nothing was changed."
         ) from None
-    try:
-        return Manifest.from_json(text)
-    except ValueError as error:
-        raise GlueSyncFailed(
-            f"{address.uri(_MANIFEST_KEY)} cannot be used ({error}). The next run of the lakehouse repairs the mirror; "
-            "sync again after it. Nothing was changed."
-        ) from None
+    except MirrorError as error:
+        raise GlueSyncFailed(f"Glue was not brought up to date: {error}. Nothing was changed.") from None
 
 
 def _stored_database(client: Any, database: str) -> dict[str, Any] | None:
@@ -185,14 +188,14 @@ def _stored_partitions(client: Any, database: str, table: str) -> dict[str, dict
     return {"/".join(each["Values"]): each for page in pages for each in page["Partitions"]}
 
 
-def _is_own(stored: dict[str, Any], address: MirrorAddress, takes_over: bool) -> bool:
+def _is_own(stored: dict[str, Any], address: BucketAddress, takes_over: bool) -> bool:
     parameters = stored.get("Parameters") or {}
     return parameters.get(OWNER) == APPLICATION and (takes_over or parameters.get(MIRROR) == address.root)
 
 
 def _refuse_foreign(
     database: str,
-    address: MirrorAddress,
+    address: BucketAddress,
     wanted: list[GlueTable],
     stored: dict[str, dict[str, Any]],
     takes_over: bool,
@@ -219,7 +222,7 @@ def _refuse_foreign(
     )
 
 
-def _database_steps(database: str, address: MirrorAddress, stored: dict[str, Any] | None) -> list[_Step]:
+def _database_steps(database: str, address: BucketAddress, stored: dict[str, Any] | None) -> list[_Step]:
     wanted = {
         "Name": database,
         "Description": f"Tables of the mirror {address.root}, kept up to date by spotify-assets glue sync.",
@@ -240,7 +243,7 @@ def _database_steps(database: str, address: MirrorAddress, stored: dict[str, Any
 
 def _table_steps(
     database: str,
-    address: MirrorAddress,
+    address: BucketAddress,
     table: GlueTable,
     stored: dict[str, Any] | None,
     partitions: dict[str, dict[str, Any]],
@@ -273,7 +276,7 @@ def _table_steps(
 
 
 def _partition_steps(
-    database: str, address: MirrorAddress, table: GlueTable, stored: dict[str, dict[str, Any]]
+    database: str, address: BucketAddress, table: GlueTable, stored: dict[str, dict[str, Any]]
 ) -> list[_Step]:
     wanted = {month: partition_input(table, month, address) for month in table.months}
     where = {"DatabaseName": database, "TableName": table.name}
@@ -364,7 +367,7 @@ def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     return differences
 
 
-def _apply(client: Any, steps: list[_Step], address: MirrorAddress) -> None:
+def _apply(client: Any, steps: list[_Step], address: BucketAddress) -> None:
     for number, step in enumerate(steps):
         kept = f"{number} of {len(steps)} changes are made" if number else "Nothing was changed"
         with _in_words(f"{step.change.action} {step.change.what}", address, kept=kept):
@@ -378,7 +381,7 @@ def _apply(client: Any, steps: list[_Step], address: MirrorAddress) -> None:
                     )
 
 
-def _in_words(doing: str, address: MirrorAddress, *, kept: str = "Nothing was changed") -> AbstractContextManager[None]:
+def _in_words(doing: str, address: BucketAddress, *, kept: str = "Nothing was changed") -> AbstractContextManager[None]:
     return aws.in_words(
         lambda reason: GlueSyncFailed(f"Glue was not brought up to date: {reason} (while {doing}). {kept}."),
         bucket=address.bucket,

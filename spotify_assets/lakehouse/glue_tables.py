@@ -17,6 +17,7 @@ from spotify_assets.lakehouse.definition import duckdb_type, table_comment
 from spotify_assets.lakehouse.errors import GlueSyncFailed
 from spotify_assets.lakehouse.mirror import Manifest
 from spotify_assets.schemas import Table
+from spotify_assets.settings import BucketAddress
 
 GLUE_TYPES = {
     "VARCHAR": "string",
@@ -53,43 +54,6 @@ _SERDE = {
 # Limits of the API (https://docs.aws.amazon.com/glue/latest/webapi/API_Operations.html).
 _COMMENT_BYTES = 255
 _DESCRIPTION_BYTES = 2048
-
-
-@dataclass(frozen=True)
-class MirrorAddress:
-    """A mirror in a bucket: `s3://{bucket}/{prefix}`, the prefix empty or without slashes at its ends."""
-
-    bucket: str
-    prefix: str
-
-    @classmethod
-    def of(cls, mirror: str) -> MirrorAddress:
-        """The address that the setting `mirror` names.
-
-        Raises:
-            GlueSyncFailed: It names a local folder, or no bucket.
-        """
-        match = re.fullmatch(r"s3://([A-Za-z0-9][A-Za-z0-9._-]+)(?:/(.*))?", mirror.strip())
-        if match is None:
-            raise GlueSyncFailed(
-                "Glue and Athena read from S3 alone, and this mirror is in a local folder "
-                f"({mirror or 'mirror/ in the home'}). Set SPOTIFY_ASSETS_MIRROR=s3://BUCKET/PREFIX, let a run finish, "
-                "then sync again. Nothing was changed."
-            )
-        return cls(match[1], (match[2] or "").strip("/"))
-
-    def key(self, path: str) -> str:
-        """The key of a path below the mirror."""
-        return f"{self.prefix}/{path}" if self.prefix else path
-
-    @property
-    def root(self) -> str:
-        """The mirror's address, without a slash at its end."""
-        return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
-
-    def uri(self, path: str) -> str:
-        """The address of a path below the mirror."""
-        return f"{self.root}/{path}"
 
 
 @dataclass(frozen=True)
@@ -156,7 +120,7 @@ def wanted_tables(manifest: Manifest, declared: Iterable[type[Table]]) -> list[G
     ]
 
 
-def table_input(table: GlueTable, address: MirrorAddress) -> dict[str, Any]:
+def table_input(table: GlueTable, address: BucketAddress) -> dict[str, Any]:
     """The `TableInput` of a table.
 
     Raises:
@@ -186,7 +150,7 @@ def table_input(table: GlueTable, address: MirrorAddress) -> dict[str, Any]:
             f"projection.{_MONTH}.range": f"{first},NOW+1DAYS",
             f"projection.{_MONTH}.interval": "1",
             f"projection.{_MONTH}.interval.unit": "MONTHS",
-            "storage.location.template": address.uri(table.month_folder(f"${{{_MONTH}}}")),
+            "storage.location.template": address.url(table.month_folder(f"${{{_MONTH}}}")),
         }
     return {
         "Name": table.name,
@@ -196,14 +160,14 @@ def table_input(table: GlueTable, address: MirrorAddress) -> dict[str, Any]:
         "PartitionKeys": [month] if table.is_monthly else [],
         "StorageDescriptor": {
             "Columns": columns,
-            "Location": address.uri(table.folder),
+            "Location": address.url(table.folder),
             **_FORMATS,
             "SerdeInfo": _SERDE,
         },
     }
 
 
-def partition_input(table: GlueTable, month: str, address: MirrorAddress) -> dict[str, Any]:
+def partition_input(table: GlueTable, month: str, address: BucketAddress) -> dict[str, Any]:
     """The `PartitionInput` of a month. Without comments: who rewords one shall not have every month written anew."""
     columns = [
         {"Name": name.lower(), "Type": _glue_type(table, name, dtype), "Comment": ""}
@@ -213,7 +177,7 @@ def partition_input(table: GlueTable, month: str, address: MirrorAddress) -> dic
         "Values": [month],
         "StorageDescriptor": {
             "Columns": columns,
-            "Location": address.uri(table.month_folder(month)),
+            "Location": address.url(table.month_folder(month)),
             **_FORMATS,
             "SerdeInfo": _SERDE,
         },

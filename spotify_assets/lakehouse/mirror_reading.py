@@ -17,7 +17,7 @@ import polars as pl
 
 from spotify_assets.lakehouse.bucket import OWNER, Bucket
 from spotify_assets.lakehouse.definition import polars_type
-from spotify_assets.lakehouse.errors import MirrorBeingRepaired, MirrorError, UnknownTable
+from spotify_assets.lakehouse.errors import MirrorBeingRepaired, MirrorError, NoMirror, UnknownTable
 from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, MirrorFile, NewerManifest
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths
@@ -233,7 +233,7 @@ class MirrorReader:
         """
         text = self._source.manifest_text(version_id)
         if text is None:
-            raise MirrorError(f"there is no mirror: {MANIFEST_KEY} is missing. Look at SPOTIFY_ASSETS_MIRROR")
+            raise NoMirror(f"there is no mirror: {MANIFEST_KEY} is missing. Look at SPOTIFY_ASSETS_MIRROR")
         try:
             return MirrorVersion(Manifest.from_json(text), self._source)
         except NewerManifest:

@@ -104,7 +104,7 @@ class Warehouse(DuckDBResource):
             mirror=MirrorConfiguration.from_settings(settings),
             mirror_versions_kept=settings.mirror_versions_kept,
             bi_copies=settings.bi_copies,
-            bi_copies_hours=settings.bi_copies_hours,
+            bi_copies_hours=settings.bi_copies_wait_hours,
             days_table=days_table,
             code_versions=code_versions or {},
         )

@@ -14,6 +14,7 @@ import duckdb
 
 from spotify_assets.lakehouse import FileLock, LakehouseError, connect, run_session
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
+from spotify_assets.settings import HomePaths
 from spotify_assets_tests.lakehouse.example import (
     Gauges,
     RawReadings,
@@ -117,6 +118,18 @@ def mirror_again_and_again(home: Path, fields: dict[str, Any], environment: dict
         working.set()
 
 
+def mirror_once(home: Path, fields: dict[str, Any], formats: str, environment: dict[str, str]) -> None:
+    """Bring the mirror of a home up to what is published, and nothing else."""
+    from spotify_assets.clock import Clock
+    from spotify_assets.lakehouse.bi_copies import BiCopies
+    from spotify_assets.lakehouse.mirroring import bring_up_to_date
+
+    os.environ.update(environment)
+    paths, configuration = HomePaths(home), MirrorConfiguration(**fields)
+    copies = BiCopies.of_setting(formats)
+    bring_up_to_date(paths, configuration, 3, log=lambda _: None, now=Clock().now, copies=copies)
+
+
 def hold_published(home: Path, held: Any, release: Any, answers: Any) -> None:
     """Open the published file once and ask it again and again until `release`; answers with the failures."""
     failures = 0
@@ -152,7 +165,6 @@ def reopen_published(home: Path, times: int, held: Any, answers: Any) -> None:
 
 def live_as_run(home: Path, run_id: str, living: Any) -> None:
     from spotify_assets.lakehouse import living_run
-    from spotify_assets.settings import HomePaths
 
     with living_run(HomePaths(home), run_id, "a test"):
         living.set()

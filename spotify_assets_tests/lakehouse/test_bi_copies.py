@@ -224,7 +224,7 @@ def test_copies_may_stay_as_they_are_for_the_hours_of_the_setting(tmp_path: Path
     warehouse = with_copies(tmp_path, bi_copies_hours=24.0)
     update(warehouse, fill)
     before = contents(warehouse)
-    day = date(2024, 1, 3)
+    day = date(2024, 4, 3)
     write = lambda transaction: transaction.replace_days(Readings, readings([day], 7), [day])  # noqa: E731
     update(warehouse, write, now=NOW + timedelta(hours=23))
     assert contents(warehouse) == before
@@ -233,6 +233,15 @@ def test_copies_may_stay_as_they_are_for_the_hours_of_the_setting(tmp_path: Path
     )
     assert version_of(warehouse)["version"] == 3
     assert pl.read_parquet(bi(warehouse) / "example_readings_2024.parquet")["level"].max() == 8
+
+
+def test_whoever_imports_what_is_older_need_not_wait_for_the_copies(tmp_path: Path) -> None:
+    warehouse = with_copies(tmp_path, bi_copies_hours=24.0)
+    update(warehouse, fill)
+    day = date(2023, 12, 3)
+    write = lambda transaction: transaction.replace_days(Readings, readings([day], 7), [day])  # noqa: E731
+    update(warehouse, write, now=NOW + timedelta(hours=1))
+    assert version_of(warehouse)["version"] == 2
 
 
 def test_a_copy_of_a_table_that_this_process_does_not_know_stays_until_somebody_is_purged(tmp_path: Path) -> None:

@@ -332,6 +332,18 @@ def test_a_manifest_that_is_lost_or_damaged_is_written_again(
     assert reader_of(s3_server).table("example.readings").height == 2 * len(DAYS)
 
 
+def test_an_older_manifest_that_somebody_put_back_is_replaced(tmp_path: Path, s3_server: S3Server) -> None:
+    warehouse = warehouse_at(tmp_path, s3_server)
+    update(warehouse, fill)
+    older = s3_server.read(MANIFEST)
+    update(warehouse, new_day)
+    s3_server.put(MANIFEST, older)
+    with pytest.raises(Exception, match="being repaired"):
+        reader_of(s3_server).table("example.readings")
+    assert session(warehouse) is not None and failure_of(warehouse) == ""
+    assert reader_of(s3_server).table("example.readings").equals(warehouse.read(Readings).sort("read_at"))
+
+
 def test_a_file_that_somebody_changed_or_deleted_is_written_again(tmp_path: Path, s3_server: S3Server) -> None:
     warehouse = warehouse_at(tmp_path, s3_server)
     update(warehouse, fill)
@@ -532,7 +544,7 @@ def test_the_mirror_goes_with_the_lakehouse_and_what_is_foreign_stays(
     if keeps_versions:
         s3_server.keep_versions()
     s3_server.put("lake/house/other.txt", b"1")
-    warehouse = warehouse_at(tmp_path, s3_server)
+    warehouse = warehouse_at(tmp_path, s3_server, bi_copies="parquet")
     update(warehouse, fill)
     update(warehouse, without_march)
     remove_everything(warehouse, print)

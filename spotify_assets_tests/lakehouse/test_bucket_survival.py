@@ -4,24 +4,50 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from spotify_assets.lakehouse import run_session
+from spotify_assets.lakehouse import Warehouse, publish_if_changed, run_session
 from spotify_assets.lakehouse.errors import MirrorBeingRepaired
 from spotify_assets.lakehouse.mirror_reading import MirrorChanged, MirrorReader, open_mirror
 from spotify_assets.lakehouse.mirror_state import MirrorState
+from spotify_assets.lakehouse.mirror_verification import verify_mirror
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
+from spotify_assets.lakehouse.publishing import remove_old_snapshots
 from spotify_assets.state import State
 from spotify_assets_tests.lakehouse import processes
-from spotify_assets_tests.lakehouse.example import Gauges, Readings, warehouse_in
-from spotify_assets_tests.lakehouse.s3_servers import S3Server
+from spotify_assets_tests.lakehouse.example import Gauges, Readings, days_between, readings, warehouse_in
+from spotify_assets_tests.lakehouse.s3_servers import Proxy, S3Server, proxy_to
 
-KILLS = 5
+KILLS = 10
+"""Of each kind of bucket."""
+
+FORMATS = "parquet"
+PAUSE_SECONDS = 0.01
 TABLES = ["example.readings", "example.gauges"]
+DAYS = days_between(date(2024, 1, 1), date(2024, 2, 29))
+KEYS = [
+    "house/bi/VERSION",
+    "house/bi/example_gauges.parquet",
+    "house/bi/example_readings_2024.parquet",
+    "house/example/gauges/part-0.parquet",
+    "house/example/readings/month=2024-01/part-0.parquet",
+    "house/example/readings/month=2024-02/part-0.parquet",
+    "house/manifest.json",
+]
 
 
 def fields_of(server: S3Server) -> dict[str, object]:
@@ -45,51 +71,159 @@ def levels(reader: MirrorReader) -> set[int]:
     return {found.min(), found.max() - 1, *(int(place) for place in tables["example.gauges"]["place"])}
 
 
-def kill_and_repair(home: Path, server: S3Server, kills: int, seed: int) -> tuple[int, int]:
-    """Kill a writer so many times; returns how often a reader was told to wait, and how often it read."""
-    chance = random.Random(seed)
-    told = read = 0
-    warehouse = warehouse_in(home, mirror=MirrorConfiguration(**fields_of(server)))
-    before = 0
-    for _ in range(kills):
-        working = processes.event()
-        process = processes.start(processes.mirror_again_and_again, home, fields_of(server), environment(), working)
-        assert working.wait(60)
-        time.sleep(chance.uniform(0, 0.6))
-        process.kill()
-        process.join(10)
+@dataclass
+class Reads:
+    """What a reader saw who read all the time: whole versions, mixed ones, and being told to wait."""
+
+    whole: int = 0
+    mixed: int = 0
+    told: int = 0
+
+    def note(self, reader: MirrorReader) -> None:
         try:
-            assert len(levels(reader_of(server, 0.0))) == 1
-            read += 1
+            found = levels(reader)
         except MirrorBeingRepaired:
-            told += 1
-        with run_session(warehouse, purpose="repair") as session:
-            session.begin()
-        state = MirrorState.of(State(warehouse.paths.state_file))
-        assert state is not None and not state.failure
+            self.told += 1
+        else:
+            self.whole += len(found) == 1
+            self.mixed += len(found) != 1
+
+
+@contextmanager
+def reading(server: S3Server) -> Iterator[Reads]:
+    """A reader beside whatever happens in the block."""
+    reads, is_over = Reads(), threading.Event()
+
+    def read() -> Reads:
         reader = reader_of(server, 0.0)
-        assert reader.table("example.readings").equals(warehouse.read(Readings).sort("read_at"))
-        assert reader.table("example.gauges").equals(warehouse.read(Gauges))
-        level = warehouse.read(Readings)["level"].min()
-        assert level > before
-        before = level
-        assert server.keys() == [
-            "house/example/gauges/part-0.parquet",
-            "house/example/readings/month=2024-01/part-0.parquet",
-            "house/example/readings/month=2024-02/part-0.parquet",
-            "house/manifest.json",
-        ]
-    return told, read
+        while not is_over.is_set():
+            reads.note(reader)
+            is_over.wait(0.2)
+        return reads
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(read)
+        try:
+            yield reads
+        finally:
+            is_over.set()
+            future.result()
+
+
+def publish(warehouse: Warehouse, level: int) -> None:
+    """Have every table say another level, and publish it; the mirror stays as it is."""
+    with warehouse.transaction() as transaction:
+        transaction.replace_days(Readings, readings(DAYS, level), (DAYS[0], DAYS[-1]))
+        transaction.replace(Gauges, pl.DataFrame({"gauge": ["a"], "place": [str(level)]}))
+    publish_if_changed(warehouse, published_at=datetime.now(UTC), log=print)
+    remove_old_snapshots(warehouse.paths, 3)
+
+
+def run(warehouse: Warehouse) -> str:
+    """A session that changes nothing itself; returns what kept the mirror from being brought up to date."""
+    with run_session(warehouse, purpose="repair") as session:
+        session.begin()
+    state = MirrorState.of(State(warehouse.paths.state_file))
+    return state.failure if state else "nothing was mirrored"
+
+
+def kill_and_repair(home: Path, server: S3Server, kills: int, seed: int) -> Reads:
+    """Kill an upload at so many moments, and have the next run repair it; the reads beside all of that."""
+    chance = random.Random(seed)
+    warehouse = warehouse_in(home, mirror=MirrorConfiguration(**fields_of(server)), bi_copies=FORMATS)
+    with proxy_to(server.endpoint_url) as proxy:
+        fields = {**fields_of(server), "endpoint_url": proxy.endpoint_url}
+        upload = (processes.mirror_once, home, fields, FORMATS, environment())
+        publish(warehouse, 1)
+        run(warehouse)
+        publish(warehouse, 2)
+        proxy.fault = _slowly
+        processes.start(*upload).join(30)
+        requests = len(proxy.requests)
+        with reading(server) as reads:
+            # Making a client takes as long as all that is asked of it.
+            reader = reader_of(server, 0.0)
+            level, killed = 2, 0
+            while killed < kills:
+                level += 1
+                publish(warehouse, level)
+                process = _killed_at(proxy, chance.randint(1, requests), chance.uniform(0, 2 * PAUSE_SECONDS), upload)
+                killed += process.exitcode == -signal.SIGKILL
+                reads.note(reader)
+                assert run(warehouse) == ""
+                assert levels(reader) == {level}
+                version = reader.version()
+                # Copies included; another file than the manifest says is an error.
+                assert all(version.content(file) for file in version.manifest.files.values())
+        assert verify_mirror(warehouse.paths, warehouse.mirror).is_equal
+        assert server.keys() == KEYS
+    return reads
+
+
+def _slowly(method: str, path: str, number: int) -> str:
+    # One after the other, so that the moments lie all over the upload and not in its first instant.
+    time.sleep(PAUSE_SECONDS)
+    return ""
+
+
+def _killed_at(proxy: Proxy, request: int, seconds: float, upload: tuple[Any, ...]) -> BaseProcess:
+    """An upload that is killed so many seconds after its request of that number has come."""
+    proxy.requests.clear()
+    is_due = threading.Event()
+
+    def watch(method: str, path: str, number: int) -> str:
+        if number == request:
+            is_due.set()
+        return _slowly(method, path, number)
+
+    proxy.fault = watch
+    process = processes.start(*upload)
+    while process.is_alive() and not is_due.wait(0.01):
+        pass
+    time.sleep(seconds)
+    process.kill()
+    process.join(10)
+    return process
 
 
 @pytest.mark.parametrize("keeps_versions", [True, False])
-def test_kills_at_random_moments_of_an_upload_are_repaired(
+def test_kills_at_random_moments_of_an_upload_are_repaired_and_nobody_reads_a_mixture(
     tmp_path: Path, s3_server: S3Server, keeps_versions: bool
 ) -> None:
     if keeps_versions:
         s3_server.keep_versions()
-    told, _ = kill_and_repair(tmp_path, s3_server, KILLS, seed=3)
-    assert not (keeps_versions and told)
+    reads = kill_and_repair(tmp_path, s3_server, KILLS, seed=3)
+    assert reads.mixed == 0 and reads.whole > KILLS
+    assert bool(reads.told) != keeps_versions
+
+
+def test_two_processes_that_upload_at_once_mix_nothing_and_the_next_run_makes_it_whole(
+    tmp_path: Path, s3_server: S3Server
+) -> None:
+    one, other = (
+        warehouse_in(tmp_path / name, mirror=MirrorConfiguration(**fields_of(s3_server)), bi_copies=FORMATS)
+        for name in ("one", "other")
+    )
+    publish(one, 1)
+    run(one)
+    shutil.copytree(tmp_path / "one", tmp_path / "other", symlinks=True)
+    with proxy_to(s3_server.endpoint_url) as proxy, reading(s3_server) as reads:
+        # One after the other, whoever of the two asks.
+        proxy.fault = _slowly
+        fields = {**fields_of(s3_server), "endpoint_url": proxy.endpoint_url}
+        for level in (2, 12):
+            publish(one, level)
+            publish(other, level + 1)
+            both = [
+                processes.start(processes.mirror_once, tmp_path / name, fields, FORMATS, environment())
+                for name in ("one", "other")
+            ]
+            for process in both:
+                process.join(60)
+            assert run(one) == ""
+            assert levels(reader_of(s3_server, 0.0)) == {level}
+            assert verify_mirror(one.paths, one.mirror).is_equal
+    assert reads.mixed == 0 and reads.whole
 
 
 @pytest.mark.soak
@@ -97,16 +231,16 @@ def test_a_hundred_kills_of_uploads(
     tmp_path: Path, s3_server: S3Server, soak_share: float, tell_figure: Callable[[str, str], None]
 ) -> None:
     kills = max(1, round(50 * soak_share))
-    told, read = kill_and_repair(tmp_path / "without", s3_server, kills, seed=5)
-    s3_server.keep_versions()
+    without = kill_and_repair(tmp_path / "without", s3_server, kills, seed=5)
     for key in s3_server.keys(""):
         s3_server.client.delete_object(Bucket="lake", Key=key)
-    told_with_versions, _ = kill_and_repair(tmp_path / "with", s3_server, kills, seed=6)
-    assert told_with_versions == 0
+    s3_server.keep_versions()
+    versioned = kill_and_repair(tmp_path / "with", s3_server, kills, seed=6)
+    assert versioned.told == without.mixed == versioned.mixed == 0
     tell_figure(
         "kill -9 of uploads to a bucket",
-        f"{2 * kills} kills: all repaired by the next run, 0 mixed reads; without versions a reader was told to wait "
-        f"after {told} of {told + read}",
+        f"{2 * kills} kills: all repaired by the next run, {without.mixed + versioned.mixed} mixed of "
+        f"{without.whole + versioned.whole} reads; without versions a reader was told to wait {without.told} times",
     )
 
 
@@ -121,7 +255,7 @@ def test_a_reader_beside_a_writer_never_mixes_two_runs(
     assert working.wait(60)
     reader = reader_of(s3_server, 10.0)
     seen: list[set[int]] = []
-    until = time.monotonic() + 4
+    until = time.monotonic() + 2.5
     while time.monotonic() < until:
         seen.append(levels(reader))
     process.kill()

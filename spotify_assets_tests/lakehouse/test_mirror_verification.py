@@ -28,7 +28,7 @@ from spotify_assets.lakehouse.mirror_verification import (
     sync_mirror,
     verify_mirror,
 )
-from spotify_assets_tests.lakehouse.example import Readings, warehouse_in
+from spotify_assets_tests.lakehouse.example import Gauges, Readings, warehouse_in
 from spotify_assets_tests.lakehouse.s3_servers import BUCKET, S3Server
 from spotify_assets_tests.lakehouse.test_bucket import FILES, MANIFEST, new_day, warehouse_at
 from spotify_assets_tests.lakehouse.test_mirror import current, fill, update
@@ -206,7 +206,8 @@ def test_what_is_committed_but_not_published_is_published_and_mirrored(filled: W
 def test_copies_that_may_wait_are_no_difference_and_are_renewed_by_a_sync(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path, bi_copies="parquet", bi_copies_hours=24.0)
     update(warehouse, fill)
-    update(warehouse, new_day)
+    gauges = pl.DataFrame({"gauge": ["c"], "place": ["z"]})
+    update(warehouse, lambda transaction: transaction.replace(Gauges, gauges))
     found = verified(warehouse)
     assert found.is_equal and "show snapshot 1" in found.notes[0]
     assert not synced(warehouse).after.notes
