@@ -9,7 +9,7 @@ ROUNDS ?= 3
 HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test oldest soak bench bench-10m docs format
+.PHONY: help setup demo ui test oldest spark soak bench bench-10m docs format
 
 help: ## Show what can be made.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -32,11 +32,15 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak and not spark" -q
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported (CI does).
 	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'
 	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not soak and not browser" spotify_assets_tests/lakehouse/test_transactions.py spotify_assets_tests/lakehouse/test_reading.py spotify_assets_tests/exports/test_history.py spotify_assets_tests/test_fresh_home.py spotify_assets_tests/test_my_views.py
+
+spark: $(SETUP) ## Check that Spark reads the mirror and computes the same days (Java 17 or newer; CI does).
+	@test -d .venv/spark || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --target .venv/spark pyspark
+	PYTHONPATH=.venv/spark $(BIN)/python -m pytest -q -m spark spotify_assets_tests/spark
 
 soak: $(SETUP) ## Minutes of kills, readers and broken exports.
 	$(BIN)/python -m pytest -m soak -q -s

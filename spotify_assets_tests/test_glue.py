@@ -17,6 +17,7 @@ from spotify_assets.lakehouse import Manifest
 from spotify_assets.lakehouse.glue_tables import table_input, wanted_tables
 from spotify_assets.schemas import Table, tables
 from spotify_assets.settings import BucketAddress, Settings
+from spotify_assets_tests.bi_guides import as_glue_names_them
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.glue_server import AwsServer, aws, running_aws
 
@@ -133,18 +134,7 @@ def test_the_job_fails_with_what_to_set_where_the_mirror_is_local(settings: Sett
 @pytest.fixture(scope="module")
 def as_athena_sees_it(demo_home: Path) -> duckdb.DuckDBPyConnection:
     """The mirror of the demo under the names that Glue gives its tables."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'").fetchall()
-    for table in MIRRORED:
-        layout = table.layout
-        files = demo_home / "mirror" / "current" / layout.schema / layout.table
-        months = ", hive_partitioning=true, hive_types={'month': VARCHAR}" if layout.month_column else ""
-        if files.exists():
-            connection.execute(
-                f"CREATE VIEW {layout.schema}_{layout.table} AS "
-                f"SELECT * FROM read_parquet('{files}/**/*.parquet'{months})"
-            ).fetchall()
-    return connection
+    return as_glue_names_them(demo_home / "mirror" / "current", MIRRORED)
 
 
 def test_the_guide_has_queries() -> None:

@@ -57,9 +57,19 @@ _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 _FRACTIONS = ("FLOAT", "DOUBLE")
 
 Kind = Literal[
-    "manifest", "lag", "missing", "changed", "covered", "unreadable", "rows", "sums", "checksum", "schema", "left over",
+    "manifest",
+    "lag",
+    "missing",
+    "changed",
+    "covered",
+    "unreadable",
+    "rows",
+    "sums",
+    "checksum",
+    "schema",
+    "left over",
     "foreign",
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
@@ -76,21 +86,13 @@ class RowFacts:
     checksum: int = 0
     sums: Mapping[str, float] = field(default_factory=dict)
 
-    def __add__(self, other: RowFacts) -> RowFacts:
-        sums = {name: self.sums.get(name, 0) + other.sums.get(name, 0) for name in {**self.sums, **other.sums}}
-        return RowFacts(self.rows + other.rows, self.checksum + other.checksum, sums)
-
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What the warehouse has of a table: columns with their types, and by month (empty: the whole table) its rows.
-
-    Without `has_contents` only the rows were counted.
-    """
+    """What the warehouse has of a table: columns with their types, and by month (empty: the whole table) its rows."""
 
     columns: Mapping[str, pl.DataType]
     months: Mapping[str, RowFacts]
-    has_contents: bool = True
 
 
 @dataclass(frozen=True)
@@ -367,63 +369,79 @@ class _Look:
 
     def _compared(self, connection: duckdb.DuckDBPyConnection, compared: int) -> MirrorVerification:
         manifest = self._manifest
-        expected = self._queries(connection)
-        known = sorted({*manifest.tables, *expected})
-        mirrored = {table.qualified_name() for table in tables() if table.layout.mirrored}
-        self._refuse_unknown(sorted({*known, *mirrored, COPIES_FOLDER}))
-        stored = self._source.stored()
+        queries = self._queries(connection)
         files: dict[str, list[MirrorFile]] = {}
         for file in manifest.files.values():
             files.setdefault(COPIES_FOLDER if file.is_copy else file.table, []).append(file)
-        chosen = [name for name in known if self._is_chosen(name)]
+        known = sorted({*manifest.tables, *queries, *files} - {COPIES_FOLDER})
+        self._refuse_unknown(known)
+        stored = self._source.stored()
         self._total = sum(len(of_table) for name, of_table in files.items() if self._is_chosen(name))
-        verified: list[TableVerification] = []
-        notes: list[str] = []
-        for name in chosen:
-            of_table = files.get(name, [])
-            query = expected.get(name)
-            facts = query and query.facts(connection, contents=not self._is_quick)
-            found = dict(self._found(connection, of_table, stored, query))
-            verified.append(compare_table(name, facts, of_table, found))
-            if facts is None:
-                notes.append(f"{name} is in the mirror, but not in this lakehouse; its files are kept.")
-            elif name not in manifest.tables:
-                lacking = Difference("missing", "", "is not in the mirror")
-                verified[-1] = replace(verified[-1], differences=(lacking, *verified[-1].differences))
-            elif (described := _described(manifest, name)) != list(facts.columns.items()):
-                told = Difference("schema", "", f"the manifest tells of {_columns_told(described, facts.columns)}")
-                verified[-1] = replace(verified[-1], differences=(told, *verified[-1].differences))
-        if copies := files.get(COPIES_FOLDER, []) if self._is_chosen(COPIES_FOLDER) else []:
-            found = dict(self._found(connection, copies, stored, None))
-            version = None if self._is_quick else self._content_of(manifest.files.get(COPIES_VERSION_KEY))
-            verified.append(compare_copies(manifest, copies, found, version))
+        verified = [
+            self._table(connection, name, queries.get(name), files.get(name, []), stored)
+            for name in known
+            if self._is_chosen(name)
+        ]
+        notes = [
+            f"{table.name} is in the mirror, but not in this lakehouse; its files are kept."
+            for table in verified
+            if table.warehouse_rows is None
+        ]
+        if COPIES_FOLDER in files and self._is_chosen(COPIES_FOLDER):
+            verified.append(self._copies(connection, files[COPIES_FOLDER], stored))
             if (shown := manifest.copies.get("snapshot_sequence")) != manifest.snapshot_sequence:
                 notes.append(f"The BI copies show snapshot {shown}; SPOTIFY_ASSETS_BI_COPIES_HOURS lets them wait.")
-        unnamed = sorted(
-            key for key in stored.keys() - manifest.files.keys() if _is_read_by_others(key, {*known, COPIES_FOLDER})
-        )
-        owners = {key: self._source.is_of(key, self._home_id) for key in unnamed if self._is_chosen(_table_of(key))}
+        owners = {
+            key: self._source.is_of(key, self._home_id)
+            for key in sorted(stored.keys() - manifest.files.keys())
+            if _is_read_by_others(key, {*known, COPIES_FOLDER}) and self._is_chosen(_table_of(key))
+        }
         verified, others = compare_unnamed(verified, owners)
         if not self._names and manifest.snapshot_sequence != self._published:
-            others.insert(
-                0,
-                Difference(
-                    "lag",
-                    "",
-                    f"the mirror holds snapshot {manifest.snapshot_sequence}, the published file is snapshot "
-                    f"{self._published}",
-                ),
-            )
+            told = f"the mirror holds snapshot {manifest.snapshot_sequence}, the published file is {self._published}"
+            others.insert(0, Difference("lag", "", told))
         return self._verification(compared, manifest.snapshot_sequence, others, verified, notes)
+
+    def _table(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        query: TableQuery | None,
+        files: list[MirrorFile],
+        stored: Mapping[str, Stored],
+    ) -> TableVerification:
+        facts = query and query.facts(connection, contents=not self._is_quick)
+        verified = compare_table(name, facts, files, dict(self._found(connection, files, stored, query)))
+        if facts is None:
+            return verified
+        if name not in self._manifest.tables:
+            told = Difference("missing", "", "is not in the mirror")
+        elif (described := _described(self._manifest, name)) != list(facts.columns.items()):
+            told = Difference("schema", "", f"the manifest tells of {_columns_told(described, facts.columns)}")
+        else:
+            return verified
+        return replace(verified, differences=(told, *verified.differences))
+
+    def _copies(
+        self, connection: duckdb.DuckDBPyConnection, files: list[MirrorFile], stored: Mapping[str, Stored]
+    ) -> TableVerification:
+        found = dict(self._found(connection, files, stored, None))
+        version = self._manifest.files.get(COPIES_VERSION_KEY)
+        content = self._source.content(version) if version and not self._is_quick else None
+        return compare_copies(self._manifest, files, found, content)
 
     def _is_chosen(self, name: str) -> bool:
         return not self._names or name in self._names
 
-    def _refuse_unknown(self, known: list[str]) -> None:
-        if unknown := sorted(self._names - set(known)):
-            raise UnknownTable(f"there is no mirrored table {', '.join(unknown)}; there are {', '.join(known)}")
+    def _refuse_unknown(self, found: Iterable[str]) -> None:
+        # What is declared and not stored yet is equal on both sides.
+        declared = (table.qualified_name() for table in tables() if table.layout.mirrored)
+        known = {COPIES_FOLDER, *found, *declared}
+        if unknown := sorted(self._names - known):
+            names = ", ".join(sorted(known))
+            raise UnknownTable(f"there is no mirrored table {', '.join(unknown)}; there are {names}")
 
-    def _queries(self, connection: duckdb.DuckDBPyConnection) -> dict[str, _Query]:
+    def _queries(self, connection: duckdb.DuckDBPyConnection) -> dict[str, TableQuery]:
         """Of each table that the snapshot has and the mirror should."""
         catalog = Catalog(connection)
         declared = {table.qualified_name(): table for table in tables()}
@@ -431,7 +449,7 @@ class _Look:
         for name, table in declared.items():
             if table.layout.mirrored and (stored := catalog.columns(table)):
                 types = {column: duckdb_type(table, column) for column in table.column_names()}
-                queries[name] = _Query(select(table, stored), types, table.layout.month_column)
+                queries[name] = TableQuery(select(table, stored), types, table.layout.month_column)
         in_snapshot = catalog.tables or {}
         for name, told in self._manifest.tables.items():
             if name in declared or name not in in_snapshot:
@@ -442,7 +460,7 @@ class _Look:
                 for column, dtype in types.items()
             )
             source = f"SELECT {columns} FROM {'.'.join(map(quoted, name.split('.', 1)))}"
-            queries[name] = _Query(source, types, told["month_column"])
+            queries[name] = TableQuery(source, types, told["month_column"])
         return queries
 
     def _found(
@@ -450,7 +468,7 @@ class _Look:
         connection: duckdb.DuckDBPyConnection,
         files: list[MirrorFile],
         stored: Mapping[str, Stored],
-        query: _Query | None,
+        query: TableQuery | None,
     ) -> Iterator[tuple[str, FoundFile]]:
         if self._is_quick:
             for file in files:
@@ -489,12 +507,9 @@ class _Look:
                 for _, future in waiting:
                     future.cancel()
 
-    def _content_of(self, file: MirrorFile | None) -> bytes | None:
-        return self._source.content(file) if file else None
-
 
 @dataclass(frozen=True)
-class _Query:
+class TableQuery:
     """How the rows of a table are asked for: a SELECT, DuckDB's types of its columns, and the column of its month."""
 
     source: str
@@ -503,12 +518,12 @@ class _Query:
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
-        return {name: polars_type(dtype) for name, dtype in self.types.items()}
+        return {name: _dtype(dtype) for name, dtype in self.types.items()}
 
     def facts(self, connection: duckdb.DuckDBPyConnection, *, contents: bool) -> TableFacts:
         """Of the warehouse's rows; without `contents` only counted."""
         month = f"strftime({quoted(self.month_column)}, '%Y-%m')" if self.month_column else "''"
-        return TableFacts(self.columns, self._by_month(connection, month, f"({self.source})", contents), contents)
+        return TableFacts(self.columns, self._by_month(connection, month, f"({self.source})", contents))
 
     def facts_of(self, connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame) -> RowFacts:
         """Of the rows of a file."""
@@ -660,8 +675,6 @@ def _content_difference(file: MirrorFile, found: FoundFile, expected: TableFacts
     wanted, facts = expected.months.get(file.month, RowFacts()), found.facts
     if facts.rows != wanted.rows:
         return Difference("rows", file.key, _rows_told(facts.rows, wanted.rows))
-    if not expected.has_contents:
-        return None
     others = [name for name, value in wanted.sums.items() if not _is_same_sum(facts.sums.get(name, 0), value)]
     if others:
         told = "; ".join(
@@ -685,7 +698,15 @@ def _rows_told(rows: int, wanted: int) -> str:
 
 
 def _described(manifest: Manifest, name: str) -> list[tuple[str, pl.DataType]]:
-    return [(column["name"], polars_type(column["type"])) for column in manifest.tables[name]["columns"]]
+    return [(column["name"], _dtype(column["type"])) for column in manifest.tables[name]["columns"]]
+
+
+def _dtype(duckdb_name: str) -> pl.DataType:
+    try:
+        return polars_type(duckdb_name)
+    except KeyError:
+        # No type of ours: somebody has edited the manifest.
+        return pl.Unknown()
 
 
 def _columns_told(found: list[tuple[str, pl.DataType]], wanted: Mapping[str, pl.DataType]) -> str:
