@@ -29,6 +29,7 @@ from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.automation.live_homes import NAME, Served, Time, demo_spotify
 from spotify_assets_tests.automation.ticks import days_ago, play, write_zip
 from spotify_assets_tests.conftest import settings_of
+from spotify_assets_tests.exports import samples
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.s3_servers import S3Server
 from spotify_assets_tests.spotify.demo_accounts import APP
@@ -185,15 +186,23 @@ def test_one_that_is_told_to_stop_gives_the_lock_back(machines: Machines) -> Non
     machines.drop("demo/my_spotify_data.zip", play(days_ago(5)))
     stopped = machines.start(machines.settings("stopped"))
     machines.wait_for_lock()
+    while "Unpacking" not in stopped.complained.read_text() and stopped.process.is_alive():
+        time.sleep(0.02)
     stopped.process.terminate()
     done = stopped.ended()
     assert done.returncode == 130, done.stdout + done.stderr
+    assert machines.server.keys("mine/inbox/") == ["mine/inbox/demo/my_spotify_data.zip"]
     assert json.loads(machines.server.read(LOCK))["owner"] == ""
 
 
 def test_zips_in_the_inbox_of_the_mirror_are_taken_in_once_and_damaged_ones_set_aside(machines: Machines) -> None:
     machines.drop("demo/my_spotify_data.zip", play(days_ago(5)))
     machines.server.put("mine/inbox/demo/cut.zip", b"PK\x03\x04 cut off")
+    half = {
+        "Streaming_History_Audio_2023.json": '[{"ts": "2023-',
+        "Streaming_History_Audio_2024.json": [play(days_ago(4))],
+    }
+    machines.server.put("mine/inbox/demo/half.zip", samples.write_zip(machines.folder / "half.zip", half).read_bytes())
     machines.server.put("mine/inbox/lost.zip", b"whose?")
     machine = machines.settings("machine")
     done = machines.run(machine)
@@ -202,13 +211,15 @@ def test_zips_in_the_inbox_of_the_mirror_are_taken_in_once_and_damaged_ones_set_
     assert "Needs you: cut.zip is no whole zip file" in done.stdout
     assert "inbox/lost.zip is not looked at" in done.stdout
     keys = [key.removeprefix("mine/inbox/") for key in machines.server.keys("mine/inbox/")]
-    told = ["demo/damaged/cut", "demo/damaged/cut", "demo/done/my_spotify_data", "lost.zip"]
-    assert [key.split("-")[0] for key in keys] == told
+    damaged = ["demo/damaged/cut", "demo/damaged/cut", "demo/damaged/half", "demo/damaged/half"]
+    assert [key.split("-")[0] for key in keys] == [*damaged, "demo/done/my_spotify_data", "lost.zip"]
+    assert "Taken in half.zip of demo: 1 new rows" in done.stdout
+    assert b"Streaming_History_Audio_2023.json" in machines.server.read(f"mine/inbox/{keys[3]}")
     assert b"no whole zip file" in machines.server.read(f"mine/inbox/{keys[1]}")
 
     report = run_once(machine)
     assert (report.taken_in, report.needs, report.failures) == ([], [], [])
-    assert table(machine, "raw.imports").height == 1
+    assert table(machine, "clean.plays").height == 2
     machines.server.keep_versions()
     purge_listener(machine, "demo")
     assert machines.server.versions("mine/inbox/") == [("mine/inbox/lost.zip", False)]
