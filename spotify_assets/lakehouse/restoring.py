@@ -45,7 +45,7 @@ from spotify_assets.lakehouse.transaction import WHOLE_TABLE
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas.meta import Changes, DayVersions
 from spotify_assets.settings import HomePaths, Settings, bucket_and_prefix
-from spotify_assets.state import State
+from spotify_assets.state import State, StateError
 
 Log = Callable[[str], None]
 
@@ -136,6 +136,7 @@ def restore(
     now: Callable[[], datetime],
     log: Log,
     tell: Callable[[RestoreReport, Manifest], RestoreReport] | None = None,
+    patience_seconds: float = 15.0,
 ) -> RestoreReport:
     """Rebuild a home's warehouse, published file and state from a mirror.
 
@@ -146,6 +147,7 @@ def restore(
         now: Gives the instant where the mirror does not tell when it was published.
         log: Told, in sentences for persons, whom the restore waits for.
         tell: Called when all but the warehouse is in its place; its answer is the report.
+        patience_seconds: How long the mirror may be between two versions before that is an error.
 
     Raises:
         RestoreRefused: The home has a lakehouse, or there is no such version.
@@ -153,7 +155,7 @@ def restore(
         MirrorError: There is no mirror, it is damaged, being repaired, or of a newer version of this program.
         LockTimeout: A run is at work on the home.
     """
-    reader = MirrorReader(origin.source)
+    reader = MirrorReader(origin.source, patience_seconds=patience_seconds)
     if origin.source.manifest_text(None) is None:
         raise RestoreRefused(
             f"there is no mirror in {origin.address}: it has no {MANIFEST_KEY}. Say where it is with --from "
@@ -175,7 +177,7 @@ def restore(
             return _finish(warehouse, _staged(warehouse, staging), origin, version.manifest, rows, now, log, tell)
         except (duckdb.Error, OSError) as error:
             raise _failed(warehouse.paths, error) from error
-        except PublicationFailed as error:
+        except (PublicationFailed, StateError) as error:
             raise _failed(warehouse.paths, error.__cause__ or error) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -241,3 +241,25 @@ def import_and_take_back(home: Path, export: Path, runs: int, done: Any, answers
             failures += 1
     done.set()
     answers.put(failures)
+
+
+def restore_home(
+    home: Path,
+    fields: dict[str, Any],
+    warehouse_fields: dict[str, Any],
+    environment: dict[str, str],
+    working: Any,
+) -> None:
+    """Restore a home from its mirror in a bucket."""
+    from datetime import UTC, datetime
+
+    from spotify_assets.lakehouse.mirror_reading import open_source
+    from spotify_assets.lakehouse.restoring import RestoreOrigin, restore
+
+    os.environ.update(environment)
+    mirror = MirrorConfiguration(**fields)
+    warehouse = warehouse_in(home, mirror=mirror, **warehouse_fields)
+    source = open_source(mirror)
+    source.manifest_text(None)
+    working.set()
+    restore(warehouse, RestoreOrigin("the mirror", source, is_own=True), now=lambda: datetime.now(UTC), log=print)
