@@ -142,14 +142,27 @@ def run_command(
     from spotify_assets.one_shot import run_once
 
     settings = _settings(home)
+    was_stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal was_stopped
+        was_stopped = True
+        raise KeyboardInterrupt
+
     # A supervisor that ends it must find the lock given back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         with console.progress_bar():
             report = run_once(settings, since=since.date() if since else None)
     except (LockTimeout, MirrorLocked, MirrorLockLost) as error:
         console.complain(str(error))
         raise typer.Exit(console.BUSY) from None
+    except Exception:
+        # DuckDB makes an error of its own of whatever a signal raises while it computes.
+        if was_stopped:
+            raise KeyboardInterrupt from None
+        raise
     console.show_run(settings, report)
     raise typer.Exit(console.run_exit_code(report))
 

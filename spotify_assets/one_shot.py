@@ -167,7 +167,14 @@ class _Run:
     def _begin_with_the_newest(self) -> None:
         if self._lock is None:
             return
-        what = succession(self._warehouse)
+        try:
+            what = succession(self._warehouse)
+        except MirrorError as error:
+            if not self._warehouse.exists():
+                raise
+            # One that is damaged is written anew; for any other one the end of the run has the words.
+            self._note(f"Whether another machine has run since could not be told: {str(error).rstrip('.')}.")
+            return
         if what == Succession.OWN:
             return
         progress.report("Restoring from the mirror")

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from spotify_assets import progress
@@ -42,9 +43,31 @@ class Outcome:
     results: list[dg.ExecuteInProcessResult] = field(default_factory=list)
     built_days: int = 0
 
+    def add(self, result: dg.ExecuteInProcessResult) -> None:
+        """Note a run that has ended.
+
+        Raises:
+            KeyboardInterrupt: The run was told to end, by a signal that Dagster or DuckDB has made a failure of.
+        """
+        self.results.append(result)
+        if not result.success and any(_is_interruption(event) for event in result.all_events):
+            raise KeyboardInterrupt
+
     @property
     def is_success(self) -> bool:
         return all(result.success for result in self.results)
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    if event.is_job_failure:
+        return event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
+    error = event.step_failure_data.error if event.is_step_failure else None
+    while error is not None:
+        # DuckDB looks for signals while it computes, and has these words for all that it finds.
+        if error.cls_name == "RuntimeError" and "Query interrupted" in error.message:
+            return True
+        error = error.cause or error.context
+    return False
 
 
 def work_in_progress(instance: dg.DagsterInstance, paths: HomePaths, state: State, now: datetime) -> str:
@@ -121,7 +144,7 @@ def build_everything(
         tags |= process
         definitions = build_definitions()
         if replay_config:
-            outcome.results.append(
+            outcome.add(
                 definitions.resolve_job_def(REPLAY_JOB).execute_in_process(
                     {**(run_config or {}), "ops": {"api_responses": {"config": replay_config}}},
                     instance=instance,
@@ -132,7 +155,7 @@ def build_everything(
             if not outcome.is_success:
                 return outcome
         if asking_job:
-            outcome.results.append(
+            outcome.add(
                 definitions.resolve_job_def(asking_job).execute_in_process(
                     run_config, instance=instance, raise_on_error=False, tags=tags
                 )
@@ -141,7 +164,7 @@ def build_everything(
             if not outcome.is_success or not has_unbuilt_news(warehouse, state):
                 return outcome
         imports = definitions.resolve_job_def(IMPORT_JOB)
-        outcome.results.append(
+        outcome.add(
             imports.execute_in_process(
                 {**(run_config or {}), "ops": {"streaming_history": {"config": import_config or {}}}},
                 instance=instance,
@@ -167,7 +190,7 @@ def build_everything(
         for start, end in day_ranges(day for day in days if day.isoformat() <= last_key):
             number_of_days = (end - start).days + 1
             progress.report(f"Building {number_of_days:,} days")
-            outcome.results.append(
+            outcome.add(
                 daily.execute_in_process(
                     run_config,
                     instance=instance,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spotify_assets.lakehouse import LakehouseError, MirrorDiverged, Warehouse, run_session
+from spotify_assets.lakehouse import LakehouseError, MirrorDiverged, MirrorError, Warehouse, run_session
 from spotify_assets.lakehouse.handing_over import Succession, lakehouse_set_aside, succession
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
@@ -93,6 +93,16 @@ def test_the_mirror_of_another_lakehouse_is_no_successor(homes: Homes) -> None:
     shutil.rmtree(homes.folder / "second")
     homes.write("second", is_mirrored=False)
     assert succession(homes.at("second")) == Succession.OWN
+
+
+def test_a_damaged_manifest_is_told_and_not_taken_for_another_machine_s(homes: Homes) -> None:
+    manifest = homes.folder / "mirror" / "current" / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text("{")
+    with pytest.raises(MirrorError, match="damaged"):
+        succession(homes.at("first"))
+    homes.write("first")
+    assert succession(homes.at("first")) == Succession.OWN
 
 
 def test_a_lakehouse_that_is_set_aside_comes_back_when_the_new_one_cannot_be_made(homes: Homes) -> None:
