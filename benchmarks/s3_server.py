@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.cold import ROOT
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -57,18 +59,19 @@ class S3Server:
 
     def make_bucket(self, name: str) -> None:
         """A new bucket that keeps versions, as that of infra/aws.yaml does."""
-        self._client.create_bucket(Bucket=name)
-        self._client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        client = self.client()
+        client.create_bucket(Bucket=name)
+        client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
     def stored(self, bucket: str) -> set[Stored]:
         """Everything that was ever put into a bucket."""
-        pages = self._client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+        pages = self.client().get_paginator("list_object_versions").paginate(Bucket=bucket)
         return {
             Stored(each["Key"], each["Size"], each["VersionId"]) for page in pages for each in page.get("Versions", ())
         }
 
-    @property
-    def _client(self) -> Any:
+    def client(self) -> Any:
+        """A new boto3 client."""
         import boto3
 
         return boto3.client(
@@ -85,6 +88,7 @@ def running() -> Iterator[S3Server]:
     """A server in a process of its own, empty at first."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.s3_server"],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # A line for each request.

@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import duckdb
 import polars as pl
 import psutil
@@ -162,7 +161,7 @@ def test_the_demo_mirrors_to_a_bucket_and_is_restored_from_it_whole(
 
 def test_polars_and_duckdb_read_the_mirrored_demo_by_its_manifest(demo: Demo, store: S3Server, tmp_path: Path) -> None:
     keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
-    client = boto3.client("s3", endpoint_url=store.endpoint_url, region_name="us-east-1", **keys)
+    client = store.client()
 
     def read(key: str) -> bytes:
         return client.get_object(Bucket="lake", Key=f"demo/{key}")["Body"].read()
