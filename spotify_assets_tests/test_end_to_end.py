@@ -36,9 +36,9 @@ CLOCK = Clock(fixed_now="2024-04-12T12:00:00+00:00")
 
 @pytest.fixture(scope="module")
 def plays() -> list[TruePlay]:
-    """Four months that hold a change of the clocks in each direction would be long; these hold the one of March."""
+    """Half a year that holds a change of the clocks in each direction would be long; these weeks hold March's."""
     return DemoListener(
-        seed=11, first_day=date(2024, 2, 20), last_day=date(2024, 4, 10), timezone=DEMO_ZONE, plays_per_day=20.0
+        seed=11, first_day=date(2024, 3, 18), last_day=date(2024, 4, 10), timezone=DEMO_ZONE, plays_per_day=40.0
     ).plays()
 
 
@@ -224,12 +224,12 @@ def test_forgetting_the_only_import_leaves_an_empty_lakehouse_that_still_works(
 def test_a_notebook_may_hold_the_published_file_while_imports_go_on(
     plays: list[TruePlay], tmp_path: Path, settings: Settings, import_into: Import
 ) -> None:
-    step = len(plays) // 4
+    step = len(plays) // 3
     import_into(write_extended_history(plays[:step], tmp_path / "0.zip", generation="G3").target)
     held = duckdb.connect(str(settings.paths.published_file), read_only=True)
     try:
         before = held.sql("select count(*) from clean.plays").fetchall()[0]
-        for number in range(2, 5):
+        for number in range(2, 4):
             export = write_extended_history(plays[: number * step], tmp_path / f"{number}.zip", generation="G3")
             assert import_into(export.target).outcome.is_success
             assert held.sql("select count(*) from clean.plays").fetchall()[0] == before
