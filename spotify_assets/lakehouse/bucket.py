@@ -37,6 +37,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.handlers import add_expect_header
 from dagster_aws.s3 import S3Resource
 from pydantic import Field, PrivateAttr
 
@@ -112,7 +113,7 @@ class MirrorBucket(S3Resource):
             signature_version=UNSIGNED if self.use_unsigned_session else None,
         )
         session = boto3.session.Session(profile_name=self.profile_name)
-        return session.client(
+        client = session.client(
             service,
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
@@ -123,6 +124,10 @@ class MirrorBucket(S3Resource):
             aws_session_token=self.aws_session_token,
             config=config,
         )
+        # boto3 asks the store before each body, however small: a thousand files of some kilobytes waited for an answer
+        # twice.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
+        return client
 
     def bucket(self) -> Bucket:
         """The prefix that the address names."""
