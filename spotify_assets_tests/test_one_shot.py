@@ -102,7 +102,7 @@ class Command:
     complained: Path
 
     def ended(self) -> subprocess.CompletedProcess[str]:
-        self.process.join(120)
+        self.process.join(300)
         assert self.process.exitcode is not None
         told, complained = self.told.read_text(), self.complained.read_text()
         assert "Traceback" not in told + complained
