@@ -30,7 +30,7 @@ _BYTES_UNDER_WAY = 48_000_000
 _OURS = "lakehouse"
 """Name of the metadata that tells which lakehouse has put an object."""
 
-_FILE = re.compile(r"[^/]+/[^/]+/(month=\d{4}-\d{2}/)?part-0\.parquet")
+_FILE = re.compile(r"[^/]+/[^/]+/(month=\d{4}-\d{2}/)?part-0\.parquet|bi/(VERSION|[^/]+\.(parquet|csv\.gz))")
 _LEFT_ALONE_FOR = timedelta(hours=1)
 """A file that no manifest names may be another run's, which has not come to its manifest yet."""
 

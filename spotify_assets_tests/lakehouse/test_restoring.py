@@ -19,9 +19,10 @@ import pytest
 
 from spotify_assets.lakehouse import LakehouseError, MirrorError, Warehouse, run_session
 from spotify_assets.lakehouse.errors import RestoreFailed, RestoreRefused
-from spotify_assets.lakehouse.mirror_reading import open_source
+from spotify_assets.lakehouse.mirror_reading import open_mirror, open_source
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration, home_id
+from spotify_assets.lakehouse.purging import TableRules, publish_alone, rewrite_without
 from spotify_assets.lakehouse.restoring import RestoreOrigin, RestoreReport, origin_of, restore
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
@@ -386,6 +387,29 @@ def test_a_change_of_the_household_is_mirrored_and_requests_alone_are_not(tmp_pa
     report = update(warehouse)
     assert report is not None and report.written == 0
     assert update(warehouse) is None
+
+
+def test_a_listener_who_was_purged_is_not_restored(tmp_path: Path) -> None:
+    warehouse = warehouse_in(tmp_path / "home", **STALENESS)
+    update(warehouse, fill_days)
+    days = pl.DataFrame(
+        [(name, DAYS[0], "a") for name in ("me", "Ann")], schema=GaugeDays.polars_schema(), orient="row"
+    )
+
+    def add_ann(transaction) -> None:
+        transaction.replace(GaugeDays, days)
+        transaction.record_day_versions(DailyLevels, DAYS[0], DAYS[-1])
+
+    update(warehouse, add_ann)
+    reader = open_mirror(warehouse.mirror, warehouse.paths)
+    assert set(reader.table("meta.day_versions")["listener"]) == {"me", "Ann"}
+    rules = TableRules({}, lambda stored: {}, frozenset(), lambda transaction, paths: None)
+    rewrite_without(warehouse, "Ann", rules, print)
+    publish_alone(warehouse, published_at=now(), log=print)
+    assert set(reader.table("meta.day_versions")["listener"]) == {"me"}
+    lost = lose(warehouse)
+    restored(warehouse)
+    assert differences(lost, warehouse.paths.home) == []
 
 
 def test_what_begins_anew_after_a_killed_restore_does_not_write_over_the_mirror(
