@@ -204,12 +204,12 @@ def test_an_older_version_is_restored_where_the_newest_is_damaged(tmp_path: Path
     manifest = warehouse.paths.mirror_folder / "versions/2/manifest.json"
     manifest.unlink()
     manifest.write_text("{")
-    lose(warehouse)
+    shutil.rmtree(lose(warehouse))
     with pytest.raises(MirrorError, match="damaged"):
         restored(warehouse)
     assert restored(warehouse, at="1").rows["example.readings"] == 182
     update(warehouse)
-    shutil.rmtree(lose(warehouse))
+    lose(warehouse)
     assert restored(warehouse).rows["example.readings"] == 182
 
 
