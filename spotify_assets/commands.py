@@ -196,7 +196,13 @@ def restore(
                     f"SPOTIFY_ASSETS_{name.upper()} was {told} in the lost lakehouse and is {present} now; the next "
                     "run builds anew what depends on it."
                 )
-        return replace(report, known_until=_newest_play(settings), remarks=tuple(remarks))
+        known_until, listeners = _told_by_plays(settings)
+        if listeners and settings.listener not in listeners and not Household.of(settings).listeners:
+            remarks.append(
+                f"The plays are those of {', '.join(listeners)}; what comes in now would be kept as those of "
+                f"{settings.listener}. Set SPOTIFY_ASSETS_LISTENER to the name they have."
+            )
+        return replace(report, known_until=known_until, remarks=tuple(remarks))
 
     return restoring.restore(
         build_warehouse(settings),
@@ -208,10 +214,13 @@ def restore(
     )
 
 
-def _newest_play(settings: Settings) -> datetime | None:
+def _told_by_plays(settings: Settings) -> tuple[datetime | None, list[str]]:
+    """When the newest play ended (UTC), and whose plays there are."""
     with suppress(UnknownTable):
-        return scan_table(settings.home, clean.Plays.qualified_name()).select(pl.col("ended_at").max()).collect().item()
-    return None
+        plays = scan_table(settings.home, clean.Plays.qualified_name()).select("listener", "ended_at")
+        newest = plays.group_by("listener").agg(pl.col("ended_at").max()).sort("listener").collect()
+        return newest["ended_at"].max(), newest["listener"].to_list()
+    return None, []
 
 
 def spotify_offer(settings: Settings, listener: str) -> str:

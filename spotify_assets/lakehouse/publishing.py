@@ -23,7 +23,7 @@ import polars as pl
 from spotify_assets.lakehouse import compaction, staleness
 from spotify_assets.lakehouse.definition import Catalog, StoredTables, literal, quoted
 from spotify_assets.lakehouse.errors import PublicationFailed
-from spotify_assets.lakehouse.transaction import Transaction, last_change
+from spotify_assets.lakehouse.transaction import Transaction, last_change, last_publication
 from spotify_assets.lakehouse.views import create_views
 from spotify_assets.schemas import tables
 from spotify_assets.schemas.meta import Published
@@ -83,9 +83,11 @@ def publish_if_changed(
         with warehouse.look(log) as (connection, catalog):
             sequence = last_change(connection, catalog)
             published = published_sequence(paths)
-            if sequence in (0, published):
+            # The file of a warehouse that is lost, or of a restore that was killed, has numbers of its own.
+            is_anothers = last_publication(connection, catalog) != published
+            if sequence == 0 or (sequence == published and not is_anothers):
                 return None
-            is_urgent = last_change(connection, catalog, except_for=can_wait) > published
+            is_urgent = is_anothers or last_change(connection, catalog, except_for=can_wait) > published
             if not is_urgent and _is_recent(paths, published_at):
                 return None
             try:

@@ -156,7 +156,7 @@ def restore(
         LockTimeout: A run is at work on the home.
     """
     reader = MirrorReader(origin.source, patience_seconds=patience_seconds)
-    if origin.source.manifest_text(None) is None:
+    if not at and origin.source.manifest_text(None) is None:
         raise RestoreRefused(
             f"there is no mirror in {origin.address}: it has no {MANIFEST_KEY}. Say where it is with --from "
             "(s3://bucket/prefix, or a folder) or with SPOTIFY_ASSETS_MIRROR. Nothing was changed"
@@ -442,8 +442,11 @@ def _hand_over_state(
         return
     if manifest.home_id:
         set_home_id(paths, manifest.home_id)
-    newest = MirrorReader(origin.source).version().manifest
-    is_newest = newest == manifest
+    try:
+        is_newest = MirrorReader(origin.source).version().manifest == manifest
+    except MirrorError:
+        # An older one was restored because the newest is damaged.
+        is_newest = False
     MirrorState(
         warehouse.mirror.link(paths),
         now().isoformat(),

@@ -469,6 +469,11 @@ def last_change(
     return _largest(connection, Changes, catalog or Catalog(connection), except_for)
 
 
+def last_publication(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> int:
+    """Number of the newest snapshot that was made of this warehouse; 0 when none was."""
+    return _largest(connection, Published, catalog)
+
+
 def _largest(
     connection: duckdb.DuckDBPyConnection, table: type[Table], catalog: Catalog, except_for: Collection[str] = ()
 ) -> int:

@@ -98,6 +98,21 @@ def test_an_unchanged_run_puts_nothing(tmp_path: Path, s3_server: S3Server) -> N
     assert {method for method, _ in proxy.requests} == {"GET"} and len(proxy.requests) == 2
 
 
+def test_an_unchanged_run_puts_no_copy_either_and_a_copy_that_somebody_changed_is_put_again(
+    tmp_path: Path, s3_server: S3Server
+) -> None:
+    warehouse = warehouse_in(tmp_path, mirror=configuration(s3_server.endpoint_url), bi_copies="parquet,csv")
+    update(warehouse, fill)
+    assert session(warehouse) is None
+    s3_server.put("lake/house/bi/example_gauges.csv.gz", b"changed")
+    s3_server.put("lake/house/bi/example_gauges.txt", b"somebody else's")
+    report = session(warehouse)
+    assert report is not None and report.tables["bi/example_gauges"].written > 0
+    assert s3_server.read("lake/house/bi/example_gauges.csv.gz") != b"changed"
+    remove_everything(warehouse, print)
+    assert s3_server.keys() == ["lake/house/bi/example_gauges.txt"]
+
+
 def test_rows_written_again_as_they_were_upload_no_file(tmp_path: Path, s3_server: S3Server) -> None:
     update(warehouse_at(tmp_path, s3_server), fill)
     with proxy_to(s3_server.endpoint_url) as proxy:

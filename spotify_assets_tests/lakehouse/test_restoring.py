@@ -17,11 +17,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from spotify_assets.lakehouse import LakehouseError, MirrorError, Warehouse, run_session
+from spotify_assets.lakehouse import LakehouseError, MirrorError, Warehouse, connect, run_session
 from spotify_assets.lakehouse.errors import RestoreFailed, RestoreRefused
-from spotify_assets.lakehouse.mirror_reading import open_source
+from spotify_assets.lakehouse.mirror_reading import open_mirror, open_source
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration, home_id
+from spotify_assets.lakehouse.purging import TableRules, publish_alone, rewrite_without
 from spotify_assets.lakehouse.restoring import RestoreOrigin, RestoreReport, origin_of, restore
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
@@ -194,6 +195,22 @@ def test_a_version_of_which_a_file_is_gone_is_refused_by_name(tmp_path: Path) ->
     with pytest.raises(RestoreFailed, match=r"not whole any more: .*month=2024-03.* is gone"):
         restored(warehouse, at="1")
     _is_empty(warehouse)
+
+
+def test_an_older_version_is_restored_where_the_newest_is_damaged(tmp_path: Path) -> None:
+    warehouse = warehouse_in(tmp_path / "home")
+    update(warehouse, fill)
+    update(warehouse, without_march)
+    manifest = warehouse.paths.mirror_folder / "versions/2/manifest.json"
+    manifest.unlink()
+    manifest.write_text("{")
+    shutil.rmtree(lose(warehouse))
+    with pytest.raises(MirrorError, match="damaged"):
+        restored(warehouse)
+    assert restored(warehouse, at="1").rows["example.readings"] == 182
+    update(warehouse)
+    lose(warehouse)
+    assert restored(warehouse).rows["example.readings"] == 182
 
 
 def test_a_home_with_a_lakehouse_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
@@ -388,11 +405,34 @@ def test_a_change_of_the_household_is_mirrored_and_requests_alone_are_not(tmp_pa
     assert update(warehouse) is None
 
 
+def test_a_listener_who_was_purged_is_not_restored(tmp_path: Path) -> None:
+    warehouse = warehouse_in(tmp_path / "home", **STALENESS)
+    update(warehouse, fill_days)
+    days = pl.DataFrame(
+        [(name, DAYS[0], "a") for name in ("me", "Ann")], schema=GaugeDays.polars_schema(), orient="row"
+    )
+
+    def add_ann(transaction) -> None:
+        transaction.replace(GaugeDays, days)
+        transaction.record_day_versions(DailyLevels, DAYS[0], DAYS[-1])
+
+    update(warehouse, add_ann)
+    reader = open_mirror(warehouse.mirror, warehouse.paths)
+    assert set(reader.table("meta.day_versions")["listener"]) == {"me", "Ann"}
+    rules = TableRules({}, lambda stored: {}, frozenset(), lambda transaction, paths: None)
+    rewrite_without(warehouse, "Ann", rules, print)
+    publish_alone(warehouse, published_at=now(), log=print)
+    assert set(reader.table("meta.day_versions")["listener"]) == {"me"}
+    lost = lose(warehouse)
+    restored(warehouse)
+    assert differences(lost, warehouse.paths.home) == []
+
+
 def test_what_begins_anew_after_a_killed_restore_does_not_write_over_the_mirror(
     tmp_path: Path, s3_server: S3Server
 ) -> None:
     warehouse = bucket_warehouse(tmp_path / "home", s3_server)
-    update(warehouse, fill)
+    update(warehouse, fill_days)
     lose(warehouse)
 
     class Killed(BaseException):
@@ -404,7 +444,10 @@ def test_what_begins_anew_after_a_killed_restore_does_not_write_over_the_mirror(
     with pytest.raises(Killed):
         restored(warehouse, tell=kill)
     assert not warehouse.exists()
-    update(warehouse, new_day)
+    update(warehouse, fill)
+    with connect(warehouse.paths.home) as connection:
+        shown = connection.execute("SELECT count(*) FROM example.readings").fetchall()
+    assert shown == [(182,)], "the file of the killed restore, of the same number, is not taken for this one"
     state = MirrorState.of(State(warehouse.paths.state_file))
     assert state is not None and "another lakehouse has written it" in state.failure
 
