@@ -707,7 +707,7 @@ def _show_mirror_trouble(settings: Settings) -> None:
     state = MirrorState.of(State(settings.paths.state_file))
     if state is not None and state.failure:
         failure = state.failure.rstrip(".")
-        told = f"The mirror is not up to date: {failure}. The lakehouse itself is; the next run repairs the mirror."
+        told = f"The mirror is not up to date: {failure}. The lakehouse itself is; the next run tries again."
         _err.print(Text(told, style="yellow"))
 
 

@@ -351,7 +351,7 @@ class _Run:
         if known is not None and known.failure:
             self._need(
                 f"The mirror is not up to date: {known.failure.rstrip('.')}. The home's own lakehouse is; the next run "
-                "repairs the mirror."
+                "tries again."
             )
 
     def _take_note_of(self, finished: Finished) -> None:

@@ -68,8 +68,8 @@ def succession(warehouse: Warehouse) -> Succession:
             f"{paths.home} has changes that the mirror does not have. Nothing was changed on either side. To keep "
             "both: `spotify-assets export spotify --to DIR`, run this with an empty home (--home), then import and "
             "replay into that one what DIR/README.txt names. To keep what the mirror holds alone, "
-            f"move {paths.home} away and run this again. To keep what this home holds alone, let any other run (such "
-            "as `spotify-assets import`) write the mirror from here"
+            f"move {paths.home} away and run this again. To keep what this home holds alone: "
+            "SPOTIFY_ASSETS_MIRROR_TAKE_OVER=true spotify-assets mirror sync"
         )
     return Succession.REPLACE
 

@@ -32,6 +32,7 @@ from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse import home_facts
 from spotify_assets.lakehouse.definition import Catalog, duckdb_type, literal, quoted, select, set_up, sql_name
 from spotify_assets.lakehouse.errors import MirrorRefused
+from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.publishing import published_sequence, sync_folder
 from spotify_assets.lakehouse.reading import open_snapshot, snapshot_file
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
@@ -380,8 +381,7 @@ def update_mirror(
     memory_limit: str = "200MB",
     keeps_undeclared: bool = True,
     home_id: str = "",
-    last_revision: str = "",
-    pending_revision: str = "",
+    known: MirrorState | None = None,
     promise: Callable[[str], None] = lambda revision: None,
     takes_over: bool = False,
     copies: Copies | None = None,
@@ -395,9 +395,8 @@ def update_mirror(
         keeps_undeclared: Tables that no schema declares in this process keep their files: another process may know
             them, and writes them anew when they are gone.
         home_id: Which lakehouse this is; empty where the mirror is a part of the home, and can be no other's.
-        last_revision: Of the manifest that this home wrote last. Where it is another one, a copy of this home on
-            another machine may have written it, and changes have the same numbers in both: every file is compared.
-        pending_revision: That of a manifest which this home may have written, had it not been interrupted.
+        known: What this home remembers of the mirror. Where the manifest is not the one that it wrote last, another
+            machine may have written it, and changes have the same numbers in both: every file is compared.
         promise: Told the revision of the manifest to come, before it can be there.
         takes_over: Whether another lakehouse's mirror is written over.
         copies: Makes the files beside the tables; without it they stay as they are.
@@ -409,13 +408,12 @@ def update_mirror(
         None when the mirror is up to date already.
 
     Raises:
-        MirrorRefused: The mirror is another lakehouse's.
+        MirrorRefused: The mirror is another lakehouse's, or another machine has gone on with this one.
         Exception: Whatever went wrong; the mirror shows its last version, and the next update repairs it.
     """
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        known_revisions = {last_revision, *([pending_revision] if pending_revision else [])}
         return _update(
             paths,
             target,
@@ -423,7 +421,7 @@ def update_mirror(
             memory_limit,
             keeps_undeclared,
             home_id,
-            known_revisions,
+            known,
             promise,
             takes_over,
             copies,
@@ -441,7 +439,7 @@ def _update(
     memory_limit: str,
     keeps_undeclared: bool,
     home_id: str,
-    known_revisions: Collection[str],
+    known: MirrorState | None,
     promise: Callable[[str], None],
     takes_over: bool,
     copies: Copies | None,
@@ -453,20 +451,9 @@ def _update(
         intact = {key: file for key, file in manifest.files.items() if key not in doubted}
         manifest = replace(manifest, files=intact)
     sequence = published_sequence(paths)
-    if manifest is not None and home_id and manifest.home_id != home_id:
-        if not takes_over:
-            raise MirrorRefused(
-                "another lakehouse has written it, or this one before it lost its warehouse. Nothing was changed "
-                "there. Name another place with SPOTIFY_ASSETS_MIRROR, or restore the lakehouse from it; to write "
-                "over it, set SPOTIFY_ASSETS_MIRROR_TAKE_OVER=true for one run"
-            )
-        log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
-        manifest = Manifest(0, manifest.files, {})
-    elif manifest is not None and manifest.revision not in known_revisions:
-        log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
-        manifest = Manifest(0, manifest.files, {})
-    if manifest is not None and manifest.snapshot_sequence > sequence:
-        log("The mirror was made from another warehouse: every file is compared anew.")
+    if manifest is not None and not _is_to_go_by(
+        manifest, sequence, home_id, known or MirrorState("", ""), takes_over, log
+    ):
         manifest = Manifest(0, manifest.files, {})
     old = manifest or Manifest(0)
     connection = open_snapshot(snapshot_file(paths))
@@ -498,6 +485,46 @@ def _update(
             return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told, doubted)
     finally:
         connection.close()
+
+
+def _is_to_go_by(
+    manifest: Manifest,
+    sequence: int,
+    home_id: str,
+    known: MirrorState,
+    takes_over: bool,
+    log: Callable[[str], None],
+) -> bool:
+    """Whether the numbers of changes in a manifest are this home's own; else every file is compared.
+
+    Raises:
+        MirrorRefused: Writing would lose what another lakehouse, or this one on another machine, has put there.
+    """
+    if home_id and manifest.home_id != home_id:
+        if not takes_over:
+            raise MirrorRefused(
+                "another lakehouse has written it, or this one before it lost its warehouse. Nothing was changed "
+                "there. Name another place with SPOTIFY_ASSETS_MIRROR, or restore the lakehouse from it; to write "
+                "over it, set SPOTIFY_ASSETS_MIRROR_TAKE_OVER=true for one run"
+            )
+        log("The mirror was another lakehouse's and is taken over: every file is compared anew.")
+        return False
+    if manifest.revision not in (known.own_revisions or {""}):
+        # An older one that somebody put back tells of nothing that this home has not known.
+        has_gone_on = bool(known.own_revisions) and manifest.snapshot_sequence > known.snapshot_sequence
+        if home_id and has_gone_on and not known.has_gone_back and not takes_over:
+            raise MirrorRefused(
+                "another machine has gone on with this lakehouse and written there since this home last did (snapshot "
+                f"{manifest.snapshot_sequence}; this home's was {known.snapshot_sequence}). Nothing was changed there. "
+                "`spotify-assets run` brings this home up to it, or says how to keep both where this home has "
+                "something of its own; to write over it, set SPOTIFY_ASSETS_MIRROR_TAKE_OVER=true for one run"
+            )
+        log("The mirror was not last written by this home, as far as it knows: every file is compared anew.")
+        return False
+    if manifest.snapshot_sequence > sequence:
+        log("The mirror was made from another warehouse: every file is compared anew.")
+        return False
+    return True
 
 
 def _compare(

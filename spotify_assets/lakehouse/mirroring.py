@@ -177,8 +177,7 @@ def bring_up_to_date(
             memory_limit=memory_limit,
             keeps_undeclared=not is_thorough,
             home_id=home_id(paths) if configuration.address else "",
-            last_revision=known.revision,
-            pending_revision=known.pending_revision,
+            known=known,
             promise=promise,
             takes_over=configuration.takes_over,
             copies=copies,
@@ -190,7 +189,7 @@ def bring_up_to_date(
         failure = str(error)
         log(
             f"The mirror in {address} is not up to date: {failure.rstrip('.')}. The lakehouse itself is; the next run "
-            "repairs the mirror."
+            "tries again."
         )
     told_at = now().isoformat()
     if failure:

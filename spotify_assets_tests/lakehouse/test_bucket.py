@@ -219,7 +219,7 @@ def test_a_file_that_was_to_go_when_a_run_was_killed_is_removed_by_a_later_one(
     assert FILES[3] in s3_server.keys("")
 
 
-def test_of_two_runs_at_once_one_loses_and_compares_anew(tmp_path: Path, s3_server: S3Server) -> None:
+def test_of_two_runs_at_once_one_loses_and_the_next_of_the_other_repairs(tmp_path: Path, s3_server: S3Server) -> None:
     one = tmp_path / "one"
     update(warehouse_at(one, s3_server), fill)
     shutil.copytree(one, tmp_path / "other", symlinks=True)
@@ -245,10 +245,27 @@ def test_of_two_runs_at_once_one_loses_and_compares_anew(tmp_path: Path, s3_serv
     with pytest.raises(Exception, match="being repaired"):
         reader.table("example.readings")
     assert reader.table("example.gauges")["gauge"].to_list() == ["c"]
-    report = session(warehouse_at(one, s3_server))
-    assert report is not None and failure_of(loser) == ""
-    assert reader.table("example.readings").equals(loser.read(Readings).sort("read_at"))
-    assert reader.table("example.gauges").equals(loser.read(Gauges).sort("gauge"))
+    assert session(other) is not None
+    assert reader.table("example.readings").equals(other.read(Readings).sort("read_at"))
+    assert reader.table("example.gauges")["gauge"].to_list() == ["c"]
+
+
+def test_a_home_that_another_machine_has_overtaken_loses_nothing_of_what_that_one_wrote(
+    tmp_path: Path, s3_server: S3Server
+) -> None:
+    one = warehouse_at(tmp_path / "one", s3_server)
+    update(one, fill)
+    shutil.copytree(tmp_path / "one", tmp_path / "other", symlinks=True)
+    other = warehouse_at(tmp_path / "other", s3_server)
+    update(other, lambda transaction: transaction.replace(Gauges, pl.DataFrame({"gauge": ["c"], "place": ["z"]})))
+    reader = reader_of(s3_server)
+    assert update(one, new_day) is None
+    assert "another machine has gone on with this lakehouse" in failure_of(one)
+    assert reader.table("example.gauges")["gauge"].to_list() == ["c"]
+    taking_over = warehouse_at(tmp_path / "one", s3_server, takes_over=True)
+    assert session(taking_over) is not None and failure_of(one) == ""
+    assert reader.table("example.readings").equals(one.read(Readings).sort("read_at"))
+    assert reader.table("example.gauges").equals(one.read(Gauges).sort("gauge"))
 
 
 def test_a_manifest_whose_answer_was_lost_counts_as_written(tmp_path: Path, s3_server: S3Server) -> None:
