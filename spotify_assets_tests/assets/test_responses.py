@@ -141,7 +141,7 @@ def recordings(draw: Any) -> list[Response]:
 
 
 @given(recordings(), st.randoms(use_true_random=False), st.integers(1, 4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_the_order_in_which_responses_come_does_not_matter(
     empty_tables: Warehouse, recording: list[Response], chance: Any, lots: int
 ) -> None:
@@ -152,7 +152,7 @@ def test_the_order_in_which_responses_come_does_not_matter(
 
 
 @given(st.lists(odd_responses(), max_size=8))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_any_bodies_are_stored_accounted_for_and_known_the_second_time(
     empty_tables: Warehouse, recording: list[Response]
 ) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("small_frames")
 
 # Slow machines must not make a property flaky, and the first example compiles what the others use.
 _ANY = settings(
-    max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
