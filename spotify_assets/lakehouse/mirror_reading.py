@@ -46,6 +46,10 @@ class Stored(NamedTuple):
     etag: str | None
 
 
+class NoSuchVersion(MirrorError):
+    """A mirror does not have the version that was asked for; the message tells some of those it has."""
+
+
 class MirrorSource(Protocol):
     """Where a mirror is read from."""
 
@@ -256,7 +260,8 @@ class MirrorReader:
         """An older version: a folder's number, a VersionId of the manifest, or the number of a snapshot.
 
         Raises:
-            MirrorError: There is none of that name; the message tells some of those there are. Or as `version`.
+            NoSuchVersion: There is none of that name.
+            MirrorError: As `version`.
         """
         known: list[str] = []
         version_id = ""
@@ -264,15 +269,16 @@ class MirrorReader:
             if stored.version_id == name:
                 return self.version(name)
             try:
-                number = Manifest.from_json(stored.text).snapshot_sequence
+                manifest = Manifest.from_json(stored.text)
             except ValueError:
                 continue
-            known.append(f"{stored.version_id} (snapshot {number})")
-            version_id = version_id or (stored.version_id if str(number) == name else "")
+            published = f", {manifest.published_at[:16]}" if manifest.published_at else ""
+            known.append(f"{stored.version_id} (snapshot {manifest.snapshot_sequence}{published})")
+            version_id = version_id or (stored.version_id if str(manifest.snapshot_sequence) == name else "")
         if not version_id:
-            more = f" and {len(known) - _VERSIONS_TOLD} older ones" if len(known) > _VERSIONS_TOLD else ""
-            told = f"It has {', '.join(known[:_VERSIONS_TOLD])}{more}" if known else "It keeps no older versions"
-            raise MirrorError(f"the mirror has no version {name}. {told}")
+            more = f"; and {len(known) - _VERSIONS_TOLD} older ones" if len(known) > _VERSIONS_TOLD else ""
+            told = f"It has: {'; '.join(known[:_VERSIONS_TOLD])}{more}" if known else "It keeps no older versions"
+            raise NoSuchVersion(f"the mirror has no version {name}. {told}")
         return self.version(version_id)
 
     def read(self, work: Callable[[MirrorVersion], Answer]) -> Answer:

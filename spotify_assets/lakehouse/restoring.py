@@ -37,6 +37,7 @@ from spotify_assets.lakehouse.mirror_reading import (
     MirrorReader,
     MirrorSource,
     MirrorVersion,
+    NoSuchVersion,
     open_source,
 )
 from spotify_assets.lakehouse.mirror_state import RESTORED_OLDER, MirrorState
@@ -53,7 +54,6 @@ _STAGING = "restore"
 _THREADS = 8
 _BYTES_UNDER_WAY = 32_000_000
 _FILES_AT_ONCE = 64
-_VERSIONS_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,10 @@ def restore(
             f"there is no mirror in {origin.address}: it has no {MANIFEST_KEY}. Say where it is with --from "
             "(s3://bucket/prefix, or a folder) or with SPOTIFY_ASSETS_MIRROR. Nothing was changed"
         )
-    chosen = _version_at(origin, at) if at else reader.version()
+    try:
+        chosen = reader.version_named(at) if at else reader.version()
+    except NoSuchVersion as error:
+        raise RestoreRefused(f"{error}. Nothing was changed") from None
     _refuse_existing(warehouse.paths, chosen.manifest)
     lock = FileLock(warehouse.paths.run_lock_file)
     with lock.held(warehouse.lock_timeout_seconds, log, purpose="restore"):
@@ -207,30 +210,6 @@ def _of_one_version(
             f"that version of the mirror is not whole any more: {error}. Choose a newer one, or leave out --at. "
             "Nothing was restored"
         ) from None
-
-
-def _version_at(origin: RestoreOrigin, at: str) -> MirrorVersion:
-    known: list[str] = []
-    by_snapshot = None
-    for stored in origin.source.manifests():
-        try:
-            manifest = Manifest.from_json(stored.text)
-        except ValueError:
-            manifest = None
-        if stored.version_id == at:
-            by_snapshot = at
-            break
-        if manifest is not None:
-            if str(manifest.snapshot_sequence) == at and by_snapshot is None:
-                by_snapshot = stored.version_id
-            published = f", {manifest.published_at[:16]}" if manifest.published_at else ""
-            known.append(f"{stored.version_id} (snapshot {manifest.snapshot_sequence}{published})")
-    if by_snapshot is None:
-        newest = "; ".join(known[:_VERSIONS_TOLD])
-        more = f"; and {len(known) - _VERSIONS_TOLD} older ones" if len(known) > _VERSIONS_TOLD else ""
-        told = f"It has: {newest}{more}" if known else "It keeps no older versions"
-        raise RestoreRefused(f"the mirror in {origin.address} has no version {at}. {told}. Nothing was changed")
-    return MirrorReader(origin.source).version(by_snapshot)
 
 
 def _refuse_existing(paths: HomePaths, manifest: Manifest) -> None:
