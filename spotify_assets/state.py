@@ -47,8 +47,8 @@ SPOTIFY_CAPABILITIES = "spotify_capabilities"
 SPOTIFY_BACKLOGS = "what is still to be asked of spotify"
 """Note: what the last runs left to be asked for."""
 
-_GOING_ON = (BUILT_FROM, SPOTIFY_CAPABILITIES, SPOTIFY_BACKLOGS)
 _FIRST_DAY = "first_day"
+_GOING_ON = (BUILT_FROM, SPOTIFY_CAPABILITIES, SPOTIFY_BACKLOGS, _FIRST_DAY)
 _PUBLISHED = "published"
 
 
@@ -274,7 +274,10 @@ class State:
                 connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
     def going_on(self) -> dict[str, Any]:
-        """What a home needs to go on elsewhere and no table tells: what was asked of Spotify and what it offers."""
+        """What a home needs to go on elsewhere and no table tells.
+
+        What was asked of Spotify, what it offers, and the first day: that outlives a history that was forgotten.
+        """
         with self._reading() as connection:
             return {
                 "quota_days": connection.execute("SELECT * FROM quota_days ORDER BY bucket, asked_on").fetchall(),

@@ -14,6 +14,7 @@ import pytest
 from spotify_assets import lakehouse
 from spotify_assets.instance import open_instance
 from spotify_assets.settings import Settings
+from spotify_assets_tests.exports import samples
 
 OF_TABLES = {"polars", "duckdb", "dataframely", "numpy", "pyarrow", "dagster_duckdb", "dagster_aws", "boto3"}
 OF_WORK = {*OF_TABLES, "dagster", "sqlalchemy", "pydantic_settings", "spotipy", "tzlocal"}
@@ -58,6 +59,13 @@ def test_status_loads_dagster_but_nothing_that_reads_tables(settings: Settings) 
     imported = imported_by("status", "--home", str(settings.home))
     assert "spotify_assets.lakehouse.event_log" in imported
     assert imported & {*OF_TABLES, "spotify_assets.definitions"} == set()
+
+
+def test_an_import_loads_nothing_of_aws_where_the_mirror_is_a_folder(settings: Settings, tmp_path: Path) -> None:
+    export = samples.write_zip(tmp_path / "export.zip", {"Streaming_History_Audio_2021_0.json": [samples.g3()]})
+    imported = imported_by("import", str(export), "--home", str(settings.home))
+    assert "spotify_assets.lakehouse.mirror" in imported
+    assert imported & {"dagster_aws", "boto3", "botocore"} == set()
 
 
 def test_every_name_of_the_lakehouse_is_what_type_checkers_are_told_it_is() -> None:

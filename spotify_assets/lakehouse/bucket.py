@@ -43,9 +43,6 @@ from spotify_assets import aws
 from spotify_assets.lakehouse.errors import MirrorError, MirrorUnreachable, ObjectChanged
 from spotify_assets.settings import bucket_and_prefix
 
-OWNER = "lakehouse"
-"""Name of the metadata that tells which lakehouse has put an object."""
-
 _DELETED_AT_ONCE = 1000
 _CONNECTIONS = 16
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "404", "NotFound", "InvalidVersionId"})

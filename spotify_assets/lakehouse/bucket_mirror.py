@@ -20,9 +20,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from spotify_assets.lakehouse.bucket import OWNER, Bucket, Content, Listed, Version, Written
+from spotify_assets.lakehouse.bucket import Bucket, Content, Listed, Version, Written
 from spotify_assets.lakehouse.errors import MirrorContested, MirrorError, MirrorRefused, ObjectChanged
-from spotify_assets.lakehouse.mirror import COPIES_VERSION_KEY, FILE_KEY, MANIFEST_KEY, Manifest, NewerManifest
+from spotify_assets.lakehouse.mirror import (
+    COPIES_VERSION_KEY,
+    FILE_KEY,
+    MANIFEST_KEY,
+    OWNER,
+    Manifest,
+    NewerManifest,
+)
 
 _THREADS = 8
 _BYTES_UNDER_WAY = 48_000_000

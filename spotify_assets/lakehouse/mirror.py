@@ -45,6 +45,9 @@ _ROWS_PER_LOT = 60_000
 _SCRATCH = "mirror-"
 _UNFINISHED = ".new-"
 MANIFEST_KEY = "manifest.json"
+OWNER = "lakehouse"
+"""Name of the metadata that tells which lakehouse has put an object."""
+
 COPIES_FOLDER = "bi"
 COPIES_VERSION_KEY = f"{COPIES_FOLDER}/VERSION"
 FILE_KEY = re.compile(

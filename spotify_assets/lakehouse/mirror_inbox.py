@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from spotify_assets.lakehouse.bucket import Bucket
 from spotify_assets.lakehouse.errors import MirrorError
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths, usable_listener_name
+
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.bucket import Bucket
 
 INBOX = "inbox"
 DONE, DAMAGED = "done", "damaged"

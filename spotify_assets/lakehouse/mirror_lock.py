@@ -15,9 +15,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from spotify_assets.lakehouse.bucket import Bucket
 from spotify_assets.lakehouse.errors import (
     LakehouseError,
     LockTimeout,
@@ -29,6 +28,9 @@ from spotify_assets.lakehouse.errors import (
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths
+
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.bucket import Bucket
 
 LOCK_KEY = "lock.json"
 

@@ -11,16 +11,18 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from spotify_assets.lakehouse.bucket import OWNER, Bucket
 from spotify_assets.lakehouse.definition import polars_type
 from spotify_assets.lakehouse.errors import MirrorBeingRepaired, MirrorError, NoMirror, UnknownTable
-from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, MirrorFile, NewerManifest
+from spotify_assets.lakehouse.mirror import MANIFEST_KEY, OWNER, Manifest, MirrorFile, NewerManifest
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.settings import HomePaths
+
+if TYPE_CHECKING:
+    from spotify_assets.lakehouse.bucket import Bucket
 
 _PAUSE_SECONDS = 0.25
 _VERSIONS_TOLD = 5

@@ -415,7 +415,8 @@ def _hand_over_state(
     known, state = State(staged.paths.state_file), State(paths.state_file)
     if (published := known.published()) is not None:
         state.set_published(published)
-    state.set_first_day(known.first_day())
+    if (first_day := known.first_day()) is not None:
+        state.set_first_day(first_day)
     state.replace_stale_days(known.stale_days())
     if not origin.is_own:
         return
