@@ -6,6 +6,8 @@ BIN := .venv/bin
 SETUP := .venv/.set-up
 SIZES ?= 100000 1000000
 ROUNDS ?= 3
+# Where an image forbids to keep bytecode, each process compiles all of Dagster once more, for six seconds.
+unexport PYTHONDONTWRITEBYTECODE
 HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
 
 .DEFAULT_GOAL := help

@@ -12,15 +12,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotify_assets import progress
+from spotify_assets.ahead import several_ahead
 from spotify_assets.lakehouse.errors import DownloadFailed, DownloadRefused, MirrorError
 from spotify_assets.lakehouse.locks import FileLock
 from spotify_assets.lakehouse.mirror import MANIFEST_KEY, Manifest, MirrorFile
@@ -154,7 +151,10 @@ def _fill(version: MirrorVersion, target: Path, unfinished: Path, copies_only: b
             path.unlink()
     files = [manifest.files[key] for key in sorted(manifest.files)]
     fetched = fetched_bytes = 0
-    for number, (file, was_fetched) in enumerate(_brought(version, files, target, unfinished)):
+    brought = several_ahead(
+        lambda file: _bring(version, file, target, unfinished), files, threads=_THREADS, at_most=2 * _THREADS
+    )
+    for number, (file, was_fetched) in enumerate(brought):
         progress.report("Downloading", number, len(files))
         fetched += was_fetched
         fetched_bytes += file.size_bytes if was_fetched else 0
@@ -164,39 +164,20 @@ def _fill(version: MirrorVersion, target: Path, unfinished: Path, copies_only: b
     return DownloadReport(target, manifest.snapshot_sequence, len(files), size_bytes, fetched, fetched_bytes)
 
 
-def _brought(
-    version: MirrorVersion, files: list[MirrorFile], target: Path, unfinished: Path
-) -> Iterator[tuple[MirrorFile, bool]]:
-    """Each file when it is there, and whether it was fetched; a few are under way at a time."""
-    has_failed = threading.Event()
-
-    def bring(file: MirrorFile) -> bool:
-        there = unfinished / file.key
-        if has_failed.is_set() or _holds(there, file):
-            return False
-        there.parent.mkdir(parents=True, exist_ok=True)
-        if _holds(target / file.key, file):
-            _link(target / file.key, there)
-            return False
-        content = version.content(file)
-        beside = there.with_name(f".{there.name}.part")
-        beside.write_bytes(content)
-        beside.replace(there)
-        return True
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        waiting: deque[tuple[MirrorFile, Future[bool]]] = deque()
-        try:
-            for file in files:
-                waiting.append((file, pool.submit(bring, file)))
-                if len(waiting) > 2 * _THREADS:
-                    asked, future = waiting.popleft()
-                    yield asked, future.result()
-            while waiting:
-                asked, future = waiting.popleft()
-                yield asked, future.result()
-        finally:
-            has_failed.set()
+def _bring(version: MirrorVersion, file: MirrorFile, target: Path, unfinished: Path) -> bool:
+    """Have a file be there; returns whether it was fetched."""
+    there = unfinished / file.key
+    if _holds(there, file):
+        return False
+    there.parent.mkdir(parents=True, exist_ok=True)
+    if _holds(target / file.key, file):
+        _link(target / file.key, there)
+        return False
+    content = version.content(file)
+    beside = there.with_name(f".{there.name}.part")
+    beside.write_bytes(content)
+    beside.replace(there)
+    return True
 
 
 def _holds(path: Path, file: MirrorFile) -> bool:

@@ -14,9 +14,7 @@ import hashlib
 import io
 import json
 import math
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +23,7 @@ import duckdb
 import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.ahead import several_ahead
 from spotify_assets.arrow import FrameStream
 from spotify_assets.lakehouse import publishing
 from spotify_assets.lakehouse.definition import Catalog, duckdb_type, literal, polars_type, quoted, select
@@ -474,7 +473,7 @@ class _Look:
             for file in files:
                 yield file.key, FoundFile(stored.get(file.key))
             return
-        for file, content in self._contents(files):
+        for file, content in several_ahead(self._source.content, files, threads=_THREADS, at_most=_THREADS):
             progress.report("Comparing", self._done, self._total)
             self._done += 1
             sha256 = hashlib.sha256(content).hexdigest() if content is not None else None
@@ -489,23 +488,6 @@ class _Look:
                     facts = query.facts_of(connection, frame) if columns == query.columns else RowFacts(frame.height)
                     found = replace(found, columns=columns, facts=facts)
             yield file.key, found
-
-    def _contents(self, files: list[MirrorFile]) -> Iterator[tuple[MirrorFile, bytes | None]]:
-        """What the store has for each file, a few of them asked for ahead."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            waiting: deque[tuple[MirrorFile, Future[bytes | None]]] = deque()
-            try:
-                for file in files:
-                    waiting.append((file, pool.submit(self._source.content, file)))
-                    if len(waiting) > _THREADS:
-                        asked, future = waiting.popleft()
-                        yield asked, future.result()
-                while waiting:
-                    asked, future = waiting.popleft()
-                    yield asked, future.result()
-            finally:
-                for _, future in waiting:
-                    future.cancel()
 
 
 @dataclass(frozen=True)

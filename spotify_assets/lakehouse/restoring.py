@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ import duckdb
 import polars as pl
 
 from spotify_assets import progress
+from spotify_assets.ahead import several_ahead
 from spotify_assets.arrow import FrameStream
 from spotify_assets.lakehouse import home_facts, publishing
 from spotify_assets.lakehouse.definition import create, literal, polars_type, quoted, sql_name
@@ -52,7 +52,7 @@ Log = Callable[[str], None]
 
 _STAGING = "restore"
 _THREADS = 8
-_BYTES_UNDER_WAY = 32_000_000
+_BYTES_AT_ONCE = 32_000_000
 _FILES_AT_ONCE = 64
 
 
@@ -294,43 +294,28 @@ def _fetched(
 
     The next ones are fetched while a lot is taken in: a bucket answers a request in some hundredths of a second.
     """
-    waiting: deque[tuple[MirrorFile, Future[bytes]]] = deque()
-    remaining = iter(files)
-    bytes_under_way = 0
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="restore") as pool:
 
-        def fetch_more() -> None:
-            nonlocal bytes_under_way
-            while not waiting or (bytes_under_way < _BYTES_UNDER_WAY and len(waiting) < _FILES_AT_ONCE):
-                file = next(remaining, None)
-                if file is None:
-                    return
-                bytes_under_way += file.size_bytes
-                waiting.append((file, pool.submit(version.content, file)))
-
-        try:
-            fetch_more()
-            while waiting:
-                lot: list[MirrorFile] = []
-                paths: list[Path] = []
-                lot_bytes = 0
-                while waiting and len(lot) < _FILES_AT_ONCE and lot_bytes < _BYTES_UNDER_WAY:
-                    file, future = waiting.popleft()
-                    content = future.result()
-                    path = scratch / f"{len(paths)}.parquet"
-                    path.write_bytes(content)
-                    lot.append(file)
-                    paths.append(path)
-                    lot_bytes += file.size_bytes
-                    bytes_under_way -= file.size_bytes
-                    del content, future
-                    fetch_more()
+    lot: list[MirrorFile] = []
+    paths: list[Path] = []
+    with closing(
+        several_ahead(version.content, files, threads=_THREADS, at_most=_BYTES_AT_ONCE, size=_share)
+    ) as fetched:
+        for file, content in fetched:
+            path = scratch / f"{len(paths)}.parquet"
+            path.write_bytes(content)
+            del content
+            lot.append(file)
+            paths.append(path)
+            if file is files[-1] or sum(map(_share, lot)) >= _BYTES_AT_ONCE:
                 yield lot, paths
                 for path in paths:
                     path.unlink()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+                lot, paths = [], []
+
+
+def _share(file: MirrorFile) -> int:
+    """What a file counts for in a lot, in bytes: of small ones there are not too many either."""
+    return max(file.size_bytes, _BYTES_AT_ONCE // _FILES_AT_ONCE)
 
 
 def _insert(
