@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
@@ -416,78 +416,43 @@ def update_mirror(
     """
     for leftover in paths.scratch_folder.glob(f"{_SCRATCH}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        return _update(
-            paths,
-            target,
-            log,
-            memory_limit,
-            keeps_undeclared,
-            home_id,
-            known,
-            promise,
-            takes_over,
-            copies,
-            home,
-            doubted,
-        )
-    finally:
-        target.close()
-
-
-def _update(
-    paths: HomePaths,
-    target: MirrorTarget,
-    log: Callable[[str], None],
-    memory_limit: str,
-    keeps_undeclared: bool,
-    home_id: str,
-    known: MirrorState | None,
-    promise: Callable[[str], None],
-    takes_over: bool,
-    copies: Copies | None,
-    home: dict[str, Any] | None,
-    doubted: Collection[str],
-) -> MirrorReport | None:
-    manifest = target.read_manifest()
-    if manifest is not None and doubted:
-        intact = {key: file for key, file in manifest.files.items() if key not in doubted}
-        manifest = replace(manifest, files=intact)
-    sequence = published_sequence(paths)
-    if manifest is not None and not _is_to_go_by(
-        manifest, sequence, home_id, known or MirrorState("", ""), takes_over, log
-    ):
-        manifest = Manifest(0, manifest.files, {})
-    old = manifest or Manifest(0)
-    connection = open_snapshot(snapshot_file(paths))
-    try:
-        for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
-            connection.execute(f"SET {setting} = {literal(value)}").fetchall()
-        described, parts, obsolete = _compare(connection, old, keeps_undeclared)
-        plan = copies.compare(connection, old, sequence) if copies else None
-        is_complete = manifest is not None and not (parts or obsolete or doubted or (plan and plan.is_due))
-        is_same_home = home is None or home_facts.are_equal(old.home, home)
-        if is_complete and is_same_home and old.snapshot_sequence == sequence and old.tables == described:
-            target.remove_old_versions()
-            return None
-        paths.scratch_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
-            new = Manifest(
-                sequence,
-                {},
-                described,
-                home_id,
-                uuid.uuid4().hex if home_id else "",
-                old.copies,
-                changes_of(connection, Catalog(connection)),
-                published_at.isoformat() if (published_at := published_at_of(connection)) else "",
-                old.home if home is None else home,
-            )
-            promise(new.revision)
-            told = log if keeps_undeclared else None
-            return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told, doubted)
-    finally:
-        connection.close()
+    with closing(target):
+        manifest = target.read_manifest()
+        if manifest is not None and doubted:
+            intact = {key: file for key, file in manifest.files.items() if key not in doubted}
+            manifest = replace(manifest, files=intact)
+        sequence = published_sequence(paths)
+        if manifest is not None and not _is_to_go_by(
+            manifest, sequence, home_id, known or MirrorState("", ""), takes_over, log
+        ):
+            manifest = Manifest(0, manifest.files, {})
+        old = manifest or Manifest(0)
+        with closing(open_snapshot(snapshot_file(paths))) as connection:
+            for setting, value in (("memory_limit", memory_limit), ("temp_directory", str(paths.spill_folder))):
+                connection.execute(f"SET {setting} = {literal(value)}").fetchall()
+            described, parts, obsolete = _compare(connection, old, keeps_undeclared)
+            plan = copies.compare(connection, old, sequence) if copies else None
+            is_complete = manifest is not None and not (parts or obsolete or doubted or (plan and plan.is_due))
+            is_same_home = home is None or home_facts.are_equal(old.home, home)
+            if is_complete and is_same_home and old.snapshot_sequence == sequence and old.tables == described:
+                target.remove_old_versions()
+                return None
+            paths.scratch_folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=paths.scratch_folder) as scratch:
+                new = Manifest(
+                    sequence,
+                    {},
+                    described,
+                    home_id,
+                    uuid.uuid4().hex if home_id else "",
+                    old.copies,
+                    changes_of(connection, Catalog(connection)),
+                    published_at.isoformat() if (published_at := published_at_of(connection)) else "",
+                    old.home if home is None else home,
+                )
+                promise(new.revision)
+                told = log if keeps_undeclared else None
+                return _write(connection, target, old, new, parts, obsolete, plan, Path(scratch), told, doubted)
 
 
 def _is_to_go_by(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dataframely as dy
 import polars as pl
 
 from spotify_assets.arrow import ROW_GROUP_ROWS
-from spotify_assets.lakehouse import Warehouse
+from spotify_assets.lakehouse import MirrorReport, Warehouse, run_session
+from spotify_assets.lakehouse.transaction import Transaction
 from spotify_assets.schemas import Layout, Table
 from spotify_assets.schemas.table import count, day, instant, text, whole_number
 
@@ -114,3 +117,32 @@ def raw_readings(first: int, rows: int, at: datetime = datetime(2024, 1, 31, 22,
 
 def days_between(first: date, last: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+QUARTER = days_between(date(2024, 1, 1), date(2024, 3, 31))
+
+
+def fill(transaction: Transaction, days: Sequence[date] = QUARTER) -> None:
+    """Readings on each of the days, and two gauges."""
+    transaction.replace_days(Readings, readings(list(days)), (days[0], days[-1]))
+    transaction.replace(Gauges, pl.DataFrame({"gauge": ["b", "a"], "place": [None, "x"]}))
+
+
+def update(warehouse: Warehouse, *writes: Callable[[Transaction], None], **of_session: Any) -> MirrorReport | None:
+    """Let each of `writes` write in one session, and return what its mirror did."""
+    with run_session(warehouse, purpose="a test", **of_session) as session:
+        session.begin()
+        with warehouse.transaction() as transaction:
+            for write in writes:
+                write(transaction)
+    return session.mirror_report
+
+
+def current(warehouse: Warehouse) -> Path:
+    """The newest version of a mirror in the home's own folder."""
+    return (warehouse.paths.mirror_folder / "current").resolve()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every Parquet file by its path in the folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}

@@ -23,6 +23,7 @@ from spotify_assets.arrow import frame_of
 from spotify_assets.lakehouse import Manifest, MirrorReport, Warehouse, publish_if_changed, run_session, update_mirror
 from spotify_assets.lakehouse.bi_copies import BiCopies, write_csv
 from spotify_assets.lakehouse.purging import publish_alone
+from spotify_assets_tests.lakehouse import example
 from spotify_assets_tests.lakehouse.example import (
     Gauges,
     RawReadings,
@@ -38,17 +39,11 @@ NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
 def update(warehouse: Warehouse, *writes, now: datetime = NOW) -> MirrorReport | None:
-    with run_session(warehouse, purpose="a test", clock=lambda: now) as session:
-        session.begin()
-        with warehouse.transaction() as transaction:
-            for write in writes:
-                write(transaction)
-    return session.mirror_report
+    return example.update(warehouse, *writes, clock=lambda: now)
 
 
 def fill(transaction) -> None:
-    transaction.replace_days(Readings, readings(DAYS), (DAYS[0], DAYS[-1]))
-    transaction.replace(Gauges, pl.DataFrame({"gauge": ["b", "a"], "place": [None, "x"]}))
+    example.fill(transaction, DAYS)
 
 
 def with_copies(home: Path, formats: str = "parquet,csv", **fields: object) -> Warehouse:

@@ -22,11 +22,17 @@ from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration, bring_up_to_date
 from spotify_assets.lakehouse.purging import publish_alone, remove_everything
 from spotify_assets.state import State
-from spotify_assets_tests.lakehouse.example import Gauges, Readings, days_between, readings, warehouse_in
+from spotify_assets_tests.lakehouse.example import (
+    QUARTER,
+    Gauges,
+    Readings,
+    fill,
+    readings,
+    update,
+    warehouse_in,
+)
 from spotify_assets_tests.lakehouse.s3_servers import ACCESS_KEY, BUCKET, SECRET_KEY, Proxy, S3Server, proxy_to
-from spotify_assets_tests.lakehouse.test_mirror import fill, update
 
-DAYS = days_between(date(2024, 1, 1), date(2024, 3, 31))
 FILES = [
     "lake/house/example/gauges/part-0.parquet",
     "lake/house/example/readings/month=2024-01/part-0.parquet",
@@ -361,7 +367,7 @@ def test_a_manifest_that_is_lost_or_damaged_is_written_again(
         reader_of(s3_server).table("example.readings")
     report = session(warehouse)
     assert report is not None and report.files == 4 and failure_of(warehouse) == ""
-    assert reader_of(s3_server).table("example.readings").height == 2 * len(DAYS)
+    assert reader_of(s3_server).table("example.readings").height == 2 * len(QUARTER)
 
 
 def test_an_older_manifest_that_somebody_put_back_is_replaced(tmp_path: Path, s3_server: S3Server) -> None:
@@ -385,7 +391,7 @@ def test_a_file_that_somebody_changed_or_deleted_is_written_again(tmp_path: Path
         reader_of(s3_server).table("example.readings")
     report = session(warehouse)
     assert report is not None and (report.written, report.unchanged) == (2, 2)
-    assert reader_of(s3_server).table("example.readings").height == 2 * len(DAYS)
+    assert reader_of(s3_server).table("example.readings").height == 2 * len(QUARTER)
 
 
 FAULTS = {
@@ -405,7 +411,7 @@ def test_a_store_that_fails_now_and_then_is_asked_again(tmp_path: Path, s3_serve
             if not failure_of(warehouse):
                 break
     assert failure_of(warehouse) == ""
-    assert reader_of(s3_server).table("example.readings").height == 2 * len(DAYS)
+    assert reader_of(s3_server).table("example.readings").height == 2 * len(QUARTER)
 
 
 @pytest.mark.parametrize("fault", ["cut request", "503 SlowDown", "500 InternalError"])
@@ -419,7 +425,9 @@ def test_a_store_that_stops_in_the_middle_is_told_and_repaired_by_the_next_run(
         assert (
             update(
                 broken,
-                lambda transaction: transaction.replace_days(Readings, readings(DAYS, level=4), (DAYS[0], DAYS[-1])),
+                lambda transaction: transaction.replace_days(
+                    Readings, readings(QUARTER, level=4), (QUARTER[0], QUARTER[-1])
+                ),
             )
             is None
         )
@@ -565,7 +573,7 @@ def test_after_a_purge_no_old_version_is_left(tmp_path: Path, s3_server: S3Serve
         opened.begin()
         with warehouse.transaction() as transaction:
             new = readings([date(2024, 2, 3)], level=9)
-            transaction.replace_days(Readings, new, (DAYS[0], DAYS[-1]))
+            transaction.replace_days(Readings, new, (QUARTER[0], QUARTER[-1]))
         publish_alone(warehouse, published_at=opened._clock(), log=opened.log)
     assert s3_server.versions() == [(FILES[0], False), (FILES[2], False), (MANIFEST, False)]
 

@@ -8,41 +8,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from spotify_assets.lakehouse import MirrorReport, run_session
+from spotify_assets.lakehouse import run_session
 from spotify_assets_tests.lakehouse.example import (
+    QUARTER,
     Gauges,
     RawReadings,
     Readings,
-    days_between,
+    current,
+    files_of,
+    fill,
     raw_readings,
     readings,
+    update,
     warehouse_in,
 )
-
-DAYS = days_between(date(2024, 1, 1), date(2024, 3, 31))
-
-
-def update(warehouse, *writes) -> MirrorReport | None:
-    """Let each of `writes` write in one session, and return what its mirror did."""
-    with run_session(warehouse, purpose="a test") as session:
-        session.begin()
-        with warehouse.transaction() as transaction:
-            for write in writes:
-                write(transaction)
-    return session.mirror_report
-
-
-def fill(transaction) -> None:
-    transaction.replace_days(Readings, readings(DAYS), (DAYS[0], DAYS[-1]))
-    transaction.replace(Gauges, pl.DataFrame({"gauge": ["b", "a"], "place": [None, "x"]}))
-
-
-def current(warehouse) -> Path:
-    return (warehouse.paths.mirror_folder / "current").resolve()
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
 
 
 def test_a_mirror_holds_a_file_for_each_month_and_one_for_a_small_table(tmp_path: Path) -> None:
@@ -92,9 +71,9 @@ def test_the_manifest_tells_of_every_file_and_column(tmp_path: Path) -> None:
 def test_two_homes_with_the_same_rows_have_the_same_bytes(tmp_path: Path) -> None:
     one, other = warehouse_in(tmp_path / "one"), warehouse_in(tmp_path / "other")
     update(one, fill)
-    update(other, lambda transaction: transaction.replace_days(Readings, readings(DAYS[60:]), DAYS[60:]))
+    update(other, lambda transaction: transaction.replace_days(Readings, readings(QUARTER[60:]), QUARTER[60:]))
     for first, last in ((40, 60), (0, 40)):
-        days = DAYS[first:last]
+        days = QUARTER[first:last]
         shuffled = readings(days).sample(fraction=1.0, shuffle=True, seed=1)
         update(other, lambda transaction, days=days, frame=shuffled: transaction.replace_days(Readings, frame, days))
     gauges = pl.DataFrame({"gauge": ["a", "b"], "place": ["x", None]})

@@ -11,10 +11,9 @@ from spotify_assets.lakehouse import Warehouse
 from spotify_assets.lakehouse.errors import DownloadRefused, MirrorError
 from spotify_assets.lakehouse.mirror_downloading import DownloadReport, download_mirror
 from spotify_assets.lakehouse.mirror_reading import open_mirror
-from spotify_assets_tests.lakehouse.example import Readings, warehouse_in
+from spotify_assets_tests.lakehouse.example import Readings, current, files_of, fill, update, warehouse_in
 from spotify_assets_tests.lakehouse.s3_servers import BUCKET, S3Server, proxy_to
 from spotify_assets_tests.lakehouse.test_bucket import MANIFEST, new_day, reader_of, warehouse_at, without_march
-from spotify_assets_tests.lakehouse.test_mirror import current, files_of, fill, update
 
 
 def downloaded(warehouse: Warehouse, folder: Path, at: str = "", **arguments: bool) -> DownloadReport:

@@ -13,8 +13,7 @@ from spotify_assets.lakehouse.mirror_reading import FolderSource, MirrorReader, 
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.lakehouse.mirroring import MirrorConfiguration
 from spotify_assets.state import State
-from spotify_assets_tests.lakehouse.example import Gauges, Readings, warehouse_in
-from spotify_assets_tests.lakehouse.test_mirror import current, fill, update
+from spotify_assets_tests.lakehouse.example import Gauges, Readings, current, fill, update, warehouse_in
 
 
 def reader_of(warehouse: Warehouse) -> MirrorReader:

@@ -32,10 +32,9 @@ from spotify_assets.lakehouse.mirror_verification import (
     sync_mirror,
     verify_mirror,
 )
-from spotify_assets_tests.lakehouse.example import Gauges, Readings, warehouse_in
+from spotify_assets_tests.lakehouse.example import Gauges, Readings, current, fill, update, warehouse_in
 from spotify_assets_tests.lakehouse.s3_servers import BUCKET, S3Server
 from spotify_assets_tests.lakehouse.test_bucket import FILES, MANIFEST, new_day, warehouse_at
-from spotify_assets_tests.lakehouse.test_mirror import current, fill, update
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 JANUARY = "example/readings/month=2024-01/part-0.parquet"

@@ -32,12 +32,13 @@ from spotify_assets_tests.lakehouse.example import (
     GaugeDays,
     Readings,
     days_between,
+    fill,
     readings,
+    update,
     warehouse_in,
 )
 from spotify_assets_tests.lakehouse.s3_servers import S3Server, proxy_to
 from spotify_assets_tests.lakehouse.stored_rows import differences
-from spotify_assets_tests.lakehouse.test_mirror import fill, update
 
 ADDRESS = "s3://lake/house"
 DAYS = days_between(date(2024, 1, 1), date(2024, 1, 5))
