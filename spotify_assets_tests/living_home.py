@@ -72,6 +72,7 @@ class LivingHome:
         now: What the clock shows.
         code_versions: Versions of the daily tables.
         timezone: The zone of the settings.
+        bi_copies: Formats of the copies; they take a sixth of what a small import takes.
     """
 
     folder: Path
@@ -81,10 +82,16 @@ class LivingHome:
     session_gap_minutes: int = 30
     code_versions: Mapping[str, str] = field(default_factory=lambda: dict(CODE_VERSIONS))
     timezone: str = "Europe/Berlin"
+    bi_copies: str = ""
 
     @property
     def settings(self) -> Settings:
-        return Settings(home=self.folder, timezone=self.timezone, session_gap_minutes=self.session_gap_minutes)
+        return Settings(
+            home=self.folder,
+            timezone=self.timezone,
+            session_gap_minutes=self.session_gap_minutes,
+            bi_copies=self.bi_copies,
+        )
 
     @property
     def warehouse(self) -> Warehouse:

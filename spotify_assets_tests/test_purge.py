@@ -39,6 +39,8 @@ from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.s3_servers import BUCKET, S3Server
 from spotify_assets_tests.spotify.token_processes import a_sign_in
 
+pytestmark = pytest.mark.xdist_group("purge")
+
 NAME, OTHER = "Zyxwvut", "Abcdefg"
 FIRST_DAY = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=4)
 
@@ -414,7 +416,7 @@ def purge_in_a_process(home: Path, working) -> None:
     purge_listener(Settings(home=home, listener="me"), NAME)
 
 
-KILLS = 3
+KILLS = 2
 
 
 def test_a_purge_that_is_killed_is_finished_by_the_next_and_spoils_nothing_for_others(

@@ -29,7 +29,7 @@ from spotify_assets.lakehouse.mirror_events import MANIFEST_ASSET, UP_TO_DATE_CH
 from spotify_assets.lakehouse.mirror_state import MirrorState
 from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import BUILT_FROM, State
-from spotify_assets_tests.conftest import DEMO_ZONE, settings_of
+from spotify_assets_tests.conftest import DEMO_LAST_DAY, DEMO_ZONE, settings_of
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.s3_servers import S3Server
 from spotify_assets_tests.lakehouse.stored_rows import differences
@@ -77,7 +77,7 @@ def test_a_demo_home_comes_back_whole_and_dagster_shows_it(
     assert differences(lost, here.home) == []
     assert known_by_sensors(here.home) == known_by_sensors(lost)
     assert here.paths.timezone_file.read_text().strip() == DEMO_ZONE
-    assert report.known_until is not None and report.known_until.date().isoformat() == "2025-11-09"
+    assert report.known_until is not None and report.known_until.date() == DEMO_LAST_DAY
     with open_instance(here) as instance:
         assert _materialized(instance, here) == before
         shown = instance.get_latest_materialization_event(dg.AssetKey(["mirror", "clean", "plays"]))
@@ -121,7 +121,7 @@ def test_the_command_restores_tells_how_old_it_is_and_refuses_a_second_time(
     for words in (
         f"Restored from {mirror}: snapshot",
         "what came later is not in it",
-        "Plays are known until 2025-11-09",
+        f"Plays are known until {DEMO_LAST_DAY}",
         f"this home is mirrored to {home}/mirror",
         "SPOTIFY_ASSETS_SESSION_GAP_MINUTES was 30 in the lost lakehouse and is 45 now",
         "The plays are those of demo; what comes in now would be kept as those of me",
@@ -176,7 +176,7 @@ class History:
     steps: int = 0
 
     def home(self, name: str) -> LivingHome:
-        return LivingHome(self.folder / name, self.instance, ZONES, now=NOW)
+        return LivingHome(self.folder / name, self.instance, ZONES, now=NOW, bi_copies="parquet")
 
     def files(self, step: tuple[Any, ...]) -> Path:
         """The export or recording of a step."""

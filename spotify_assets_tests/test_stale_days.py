@@ -286,7 +286,7 @@ def _live(steps: list[Step], *, is_finished: bool) -> None:
                 life.finish()
 
 
-@_any(3)
+@_any(2)
 @given(_lives(4))
 def test_after_any_step_incremental_equals_a_full_rebuild(steps: list[Step]) -> None:
     _live(steps, is_finished=False)

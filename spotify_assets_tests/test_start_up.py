@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -62,7 +63,10 @@ def test_status_loads_dagster_but_nothing_that_reads_tables(settings: Settings) 
 
 
 def test_an_import_loads_nothing_of_aws_where_the_mirror_is_a_folder(settings: Settings, tmp_path: Path) -> None:
-    export = samples.write_zip(tmp_path / "export.zip", {"Streaming_History_Audio_2021_0.json": [samples.g3()]})
+    export = samples.write_zip(
+        tmp_path / "export.zip",
+        {"Streaming_History_Audio_2021_0.json": [samples.g3(ts=f"{datetime.now(UTC):%Y-%m-%d}T00:00:00Z")]},
+    )
     imported = imported_by("import", str(export), "--home", str(settings.home))
     assert "spotify_assets.lakehouse.mirror" in imported
     assert imported & {"dagster_aws", "boto3", "botocore"} == set()

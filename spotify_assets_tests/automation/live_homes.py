@@ -104,7 +104,13 @@ def settings_at(folder: Path, url: str, **named: object) -> Settings:
     """Settings of a home that takes what is served at an address for Spotify."""
     return settings_of(
         folder,
-        **{"timezone": "UTC", "api_url": f"{url}/v1", "accounts_url": url, "requests_per_second": 1000.0},
+        **{
+            "timezone": "UTC",
+            "bi_copies": "",
+            "api_url": f"{url}/v1",
+            "accounts_url": url,
+            "requests_per_second": 1000.0,
+        },
         **named,
     )
 

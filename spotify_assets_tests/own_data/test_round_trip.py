@@ -99,7 +99,7 @@ def covered(home: RawHome) -> pl.DataFrame:
     return coverage(home.warehouse.read(raw_api.Polls, POLL_COLUMNS), imports, longest_silence=timedelta(hours=3))
 
 
-@hypothesis_settings(deadline=None, max_examples=6)
+@hypothesis_settings(deadline=None, max_examples=4)
 @given(imports=exports())
 def test_rows_repetitions_and_coverage_of_any_exports_come_back(imports: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
