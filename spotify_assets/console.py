@@ -181,7 +181,8 @@ def show_verification(found: MirrorVerification) -> None:
     for each in found.tables:
         rows = ["" if number is None else f"{number:,}" for number in (each.warehouse_rows, each.mirror_rows)]
         number = len(each.differences)
-        told = Text("equal", style="green") if each.is_equal else Text(f"{number} differences", style="red")
+        differs = "1 difference" if number == 1 else f"{number:,} differences"
+        told = Text("equal", style="green") if each.is_equal else Text(differs, style="red")
         table.add_row(Text(each.name), f"{each.files:,}", f"{each.size_bytes / 1e6:,.1f}", *rows, told)
     if found.tables:
         _out.print(table)
@@ -219,7 +220,7 @@ def show_sync(report: SyncReport) -> None:
         _out.print("There was nothing to write.")
     else:
         _out.print(
-            f"{written.written:,} files put ({written.written_bytes / 1e6:,.1f} MB), {written.removed:,} of the "
+            f"files: {written.written:,} put ({written.written_bytes / 1e6:,.1f} MB), {written.removed:,} of the "
             f"manifest removed, {written.unchanged:,} as they were."
         )
     show_verification(report.after)

@@ -280,7 +280,7 @@ class Settings(BaseSettings):
         address = address.strip()
         if address.startswith(_S3):
             return _S3 + "/".join(filter(None, bucket_and_prefix(address)))
-        if "://" in address:
+        if is_address(address):
             raise ValueError("a mirror is kept in s3://bucket/prefix or in a folder")
         return address
 
@@ -424,6 +424,12 @@ class BucketAddress(NamedTuple):
     def key(self, key: str) -> str:
         """The whole key of one that is relative to the prefix."""
         return f"{self.prefix}/{key}" if self.prefix else key
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is meant as an address, perhaps misspelled (`s3:/bucket`), and not as the path of a folder."""
+    # A drive of Windows is one letter.
+    return "://" in text or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) is not None
 
 
 def bucket_and_prefix(address: str) -> BucketAddress:

@@ -39,6 +39,7 @@ def test_the_mirror_that_is_a_part_of_the_home_belongs_to_no_other(tmp_path: Pat
         {"mirror": "s3://KEYOFSOMEBODY:hushhush@lake/x"},
         {"mirror": "gs://lake/hushhush"},
         {"mirror": "s3://lake/a//hushhush"},
+        {"mirror": "s3:/lake/hushhush"},
         {"mirror": "s3://lake/../hushhush"},
         {"mirror_endpoint_url": "https://somebody:hushhush@s3.example.com"},
         {"mirror_endpoint_url": "s3.example.com/hushhush"},

@@ -45,7 +45,7 @@ from spotify_assets.lakehouse.mirroring import MirrorConfiguration, set_home_id
 from spotify_assets.lakehouse.transaction import WHOLE_TABLE
 from spotify_assets.lakehouse.warehouse import Warehouse
 from spotify_assets.schemas.meta import Changes, DayVersions
-from spotify_assets.settings import HomePaths, Settings, bucket_and_prefix
+from spotify_assets.settings import HomePaths, Settings, bucket_and_prefix, is_address
 from spotify_assets.state import State, StateError
 
 Log = Callable[[str], None]
@@ -116,7 +116,7 @@ def origin_of(settings: Settings, source: str | None) -> RestoreOrigin:
     own = MirrorConfiguration.from_settings(settings)
     if source is None:
         return RestoreOrigin(settings.mirror_address, open_source(own, settings.paths), is_own=True)
-    if "://" not in source:
+    if not is_address(source):
         folder = Path(source).expanduser().resolve()
         is_own = str(folder) == str(Path(settings.mirror_address).resolve())
         return RestoreOrigin(str(folder), FolderSource(folder), is_own)
