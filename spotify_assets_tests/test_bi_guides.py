@@ -32,8 +32,6 @@ from spotify_assets_tests.bi_guides import (
 from spotify_assets_tests.conftest import settings_of
 from spotify_assets_tests.lakehouse.s3_servers import S3Server
 
-pytestmark = pytest.mark.xdist_group("bi guides")
-
 # Tests of the lakehouse declare tables of their own in the same process.
 OWN = [table for table in (*tables(), *views()) if table.__module__.startswith("spotify_assets.")]
 MIRRORED = [table for table in tables() if table in OWN and table.layout.mirrored]

@@ -29,8 +29,6 @@ from spotify_assets.lakehouse import Warehouse, scan_table
 from spotify_assets_tests.conftest import CHROMIUM_ARGUMENTS, find_browser
 from spotify_assets_tests.lakehouse.stored_rows import differences
 
-pytestmark = pytest.mark.xdist_group("demo home")
-
 COMMAND = Path(sys.executable).with_name("spotify-assets")
 
 

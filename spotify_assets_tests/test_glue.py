@@ -21,8 +21,6 @@ from spotify_assets_tests.bi_guides import as_glue_names_them
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.glue_server import AwsServer, aws, running_aws
 
-pytestmark = pytest.mark.xdist_group("glue")
-
 __all__ = ["aws", "running_aws"]
 
 ROOT = Path(__file__).parent.parent

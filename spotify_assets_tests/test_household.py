@@ -12,8 +12,6 @@ import pytest
 
 from spotify_assets_tests.living_home import Heard, LivingHome, write_export
 
-pytestmark = pytest.mark.xdist_group("household")
-
 ZONES = {
     "Ann": "Pacific/Auckland",
     "Bob": "America/Los_Angeles",

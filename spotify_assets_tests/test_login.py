@@ -19,8 +19,6 @@ from spotify_assets.spotify.token_folder import TokenFolder
 from spotify_assets_tests.conftest import CHROMIUM_ARGUMENTS, find_browser
 from spotify_assets_tests.spotify.demo_accounts import APP, DemoAccounts, running
 
-pytestmark = pytest.mark.xdist_group("login")
-
 COMMAND = Path(sys.executable).with_name("spotify-assets")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

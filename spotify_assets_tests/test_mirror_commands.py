@@ -50,11 +50,11 @@ def test_the_commands_tell_what_differs_repair_it_and_fetch_the_mirror(damaged: 
     assert code == 1 and "mirror sync" in complained
     assert "changed: daily/hours/month=" in complained and "is another file than the manifest says" in complained
     lines = {words[0]: words[1:] for words in (line.split() for line in told.splitlines()) if words}
-    assert lines["daily.hours"][-2:] == ["1", "differences"] and lines["clean.plays"][-1] == "equal"
+    assert lines["daily.hours"][-2:] == ["1", "difference"] and lines["clean.plays"][-1] == "equal"
     assert lines["clean.plays"][2] == lines["clean.plays"][3]
 
     code, told, _ = run(damaged, "mirror", "sync")
-    assert code == 0 and "1 files put" in told and "equals the published file" in told
+    assert code == 0 and "files: 1 put" in told and "equals the published file" in told
     code, told, complained = run(damaged, "mirror", "verify", "clean.plays", "bi", "--quick")
     assert code == 0 and "daily.hours" not in told and "equals" in told
     code, _, complained = run(damaged, "mirror", "verify", "clean.nothing")

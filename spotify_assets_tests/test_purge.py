@@ -39,8 +39,6 @@ from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.s3_servers import BUCKET, S3Server
 from spotify_assets_tests.spotify.token_processes import a_sign_in
 
-pytestmark = pytest.mark.xdist_group("purge")
-
 NAME, OTHER = "Zyxwvut", "Abcdefg"
 FIRST_DAY = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0) - timedelta(days=4)
 

@@ -30,8 +30,6 @@ from spotify_assets.settings import HomePaths, Settings
 from spotify_assets.state import State
 from spotify_assets_tests.lakehouse import processes
 
-pytestmark = pytest.mark.xdist_group("survival")
-
 SEED = 20_261_121
 DAYS = 6
 KILLS, SOAKED_KILLS = 6, 190

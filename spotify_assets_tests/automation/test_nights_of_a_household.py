@@ -17,8 +17,6 @@ from spotify_assets.settings import Settings
 from spotify_assets_tests.automation.ticks import tick
 from spotify_assets_tests.living_home import Heard, LivingHome, write_export
 
-pytestmark = pytest.mark.xdist_group("nights of a household")
-
 AUCKLAND, LOS_ANGELES = "Pacific/Auckland", "America/Los_Angeles"
 
 

@@ -21,8 +21,6 @@ from spotify_assets.settings import Settings
 from spotify_assets_tests.automation.ticks import days_ago, play, write_zip
 from spotify_assets_tests.conftest import settings_of
 
-pytestmark = pytest.mark.xdist_group("run history")
-
 ASSET_PAGE = """
 query { assetNodes {
   assetKey { path }
