@@ -34,7 +34,7 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 4 --dist loadgroup -m "not soak and not spark" -q
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not spark" -q
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported (CI does).
 	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'

@@ -87,14 +87,12 @@ def _stored_figures() -> list[dict[str, str]]:
     return json.loads(SOAK_FIGURES.read_text()) if SOAK_FIGURES.exists() else []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    has_browser = find_browser() is not None
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if find_browser():
+        return
     for item in items:
-        if item.get_closest_marker("browser") and not has_browser:
+        if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason="no Chrome or Chromium: apt-get install chromium, or chrome.com"))
-        # Else each of the processes makes for itself what a module makes once, whole homes for the most part.
-        if any(fixtures[-1].scope == "module" for fixtures in item._fixtureinfo.name2fixturedefs.values()):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 def settings_of(home: Path, **settings: object) -> Settings:
