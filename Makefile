@@ -8,10 +8,15 @@ SIZES ?= 100000 1000000
 ROUNDS ?= 3
 # Where an image forbids to keep bytecode, each process compiles all of Dagster once more, for six seconds.
 unexport PYTHONDONTWRITEBYTECODE
+# What asks something else of each version of DuckDB: transactions, JSON, views, and one import from end to end.
+OLDEST_TESTS := $(addprefix spotify_assets_tests/,lakehouse/test_transactions.py lakehouse/test_reading.py exports/test_history.py \
+	test_fresh_home.py::test_an_export_can_be_imported_with_a_path_in_the_launchpad_s_config \
+	test_my_views.py::test_the_star_keeps_every_play_whatever_the_names_are_and_however_little_the_catalogue_knows \
+	test_my_views.py::test_all_views_are_there_as_soon_as_any_table_of_theirs_is)
 HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test oldest spark soak bench bench-10m docs format
+.PHONY: help setup demo ui test long oldest spark soak bench bench-10m docs format
 
 help: ## Show what can be made.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -34,11 +39,14 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not spark" -q
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak and not spark and not long" -q
+
+long: $(SETUP) ## Check what takes some minutes more: storms, kills and whole homes of which `make test` has shorter ones.
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m long -q
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported (CI does).
 	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'
-	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not soak and not browser" spotify_assets_tests/lakehouse/test_transactions.py spotify_assets_tests/lakehouse/test_reading.py spotify_assets_tests/exports/test_history.py spotify_assets_tests/test_fresh_home.py spotify_assets_tests/test_my_views.py
+	PYTHONPATH=.venv/oldest $(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not soak and not browser" $(OLDEST_TESTS)
 
 spark: $(SETUP) ## Check that Spark reads the mirror and computes the same days (Java 17 or newer; CI does).
 	@test -d .venv/spark || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --target .venv/spark pyspark

@@ -155,6 +155,7 @@ def test_a_zip_beside_its_own_unzipped_folder_counts_once(
     assert table(settings, "clean.plays").height == folder.plays
 
 
+@pytest.mark.long
 def test_packages_give_the_same_lakehouse_in_any_order(plays: list[TruePlay], tmp_path: Path) -> None:
     third = len(plays) // 3
     older = write_extended_history(plays[: 2 * third], tmp_path / "older.zip", generation="G0")
@@ -183,6 +184,7 @@ def test_a_later_overlapping_export_adds_only_what_is_new(
     assert table(settings, "clean.plays").height == later.plays
 
 
+@pytest.mark.long
 def test_forgetting_an_import_leaves_what_another_import_told(
     plays: list[TruePlay], tmp_path: Path, settings: Settings, import_into: Import
 ) -> None:
@@ -213,6 +215,7 @@ def test_forgetting_the_only_import_leaves_an_empty_lakehouse_that_still_works(
     assert import_into(export.target).report["rows_new"] == export.accepted_rows
 
 
+@pytest.mark.long
 def test_a_notebook_may_hold_the_published_file_while_imports_go_on(
     plays: list[TruePlay], tmp_path: Path, settings: Settings, import_into: Import
 ) -> None:

@@ -104,6 +104,7 @@ def test_an_import_for_somebody_else_is_refused_in_words(built: LivingHome, tmp_
     assert "Dan" not in built.table("raw.imports")["listener"].to_list()
 
 
+@pytest.mark.long
 def test_another_list_of_zones_makes_the_days_stale_from_the_move_on(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         home = LivingHome(tmp_path / "home", instance, ZONES, now=datetime(2021, 3, 2, 20, tzinfo=UTC))

@@ -264,6 +264,7 @@ def versions_that_tell(server: S3Server, word: str, under: str = "") -> list[str
     return found
 
 
+@pytest.mark.long
 def test_a_purge_leaves_no_version_of_any_object_in_a_bucket_that_tells_of_the_person(
     home: Path, s3_server: S3Server
 ) -> None:
@@ -417,6 +418,7 @@ def purge_in_a_process(home: Path, working) -> None:
 KILLS = 2
 
 
+@pytest.mark.long
 def test_a_purge_that_is_killed_is_finished_by_the_next_and_spoils_nothing_for_others(
     household: Path, tmp_path: Path
 ) -> None:

@@ -133,6 +133,7 @@ def test_the_command_restores_tells_how_old_it_is_and_refuses_a_second_time(
     assert code == 1 and "has a lakehouse already" in told and "Traceback" not in told
 
 
+@pytest.mark.long
 def test_a_home_that_is_mirrored_to_a_bucket_goes_on_with_that_mirror(
     copy_of_demo_home: Path, s3_server: S3Server
 ) -> None:

@@ -292,6 +292,7 @@ def test_after_any_step_incremental_equals_a_full_rebuild(steps: list[Step]) -> 
     _live(steps, is_finished=False)
 
 
+@pytest.mark.long
 @_any(1)
 @given(_lives(6))
 def test_what_everything_due_builds_equals_a_full_rebuild(steps: list[Step]) -> None:

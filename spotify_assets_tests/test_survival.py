@@ -237,6 +237,7 @@ def kill_the_command(course: Course, folder: Path, kills: int, seed: int) -> int
     return done
 
 
+@pytest.mark.long
 def test_the_command_itself_may_be_killed(course: Course, tmp_path: Path) -> None:
     assert kill_the_command(course, tmp_path, KILLS_OF_THE_COMMAND, SEED) == KILLS_OF_THE_COMMAND
 
@@ -300,6 +301,7 @@ def imports_beside_readers(course: Course, home: Path, runs: int) -> tuple[int, 
     return reopened, failed + failed_runs
 
 
+@pytest.mark.long
 def test_readers_and_runs_never_fail_beside_one_another(course: Course, tmp_path: Path) -> None:
     reopened, failed = imports_beside_readers(course, tmp_path / "home", 2)
     assert failed == 0 and reopened > 0
@@ -374,6 +376,7 @@ def fill_the_disk(course: Course, disk: Path, rooms_bytes: list[int]) -> list[st
     return told
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full_in_the_middle_of_an_import_is_told_and_nothing_is_lost(
     course: Course, small_disk: Path
 ) -> None:

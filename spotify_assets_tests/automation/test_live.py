@@ -54,7 +54,10 @@ def test_without_a_sign_in_everything_ends_well_and_says_how_to_sign_in(tmp_path
         assert "spotify-assets login" in home.obstacles()["recently_played"]
 
 
-@pytest.mark.parametrize("cohort", [DEVELOPMENT, EXTENDED], ids=["development", "extended"])
+@pytest.mark.parametrize(
+    "cohort",
+    [pytest.param(DEVELOPMENT, id="development"), pytest.param(EXTENDED, id="extended", marks=pytest.mark.long)],
+)
 def test_top_lists_and_catalogue_tell_what_exports_never_do(cohort: Cohort, tmp_path: Path) -> None:
     with demo_spotify(small_listener(), cohort=cohort) as served:
         home = LiveHome.at(tmp_path, served)

@@ -61,6 +61,7 @@ def asked_of_catalogue(demo: DemoSpotify) -> Counter[str]:
     return Counter({endpoint: count for endpoint, count in counts.items() if endpoint not in ASKED_EACH_TIME})
 
 
+@pytest.mark.long
 def test_storms_cut_connections_a_dead_sign_in_and_a_locked_bucket_lose_nothing(tmp_path: Path) -> None:
     # Six months after it, the sign-in dies: two hours after this begins.
     signed_in_at = BEGIN.replace(year=2025, month=9) + timedelta(hours=2)
@@ -116,6 +117,7 @@ def test_storms_cut_connections_a_dead_sign_in_and_a_locked_bucket_lose_nothing(
         assert asked_of_catalogue(demo) == {}
 
 
+@pytest.mark.long
 def test_an_hour_of_intermittent_401s_costs_neither_the_sign_in_nor_an_answer(tmp_path: Path) -> None:
     with demo_spotify(small_listener()) as served:
         demo, clock = served.demo, served.time
@@ -194,11 +196,13 @@ def fetch_backlog(folder: Path, cohort: Cohort, number: int) -> dict[str, tuple[
     return asked
 
 
+@pytest.mark.long
 def test_an_old_app_fetches_a_backlog_in_batches(tmp_path: Path) -> None:
     asked = fetch_backlog(tmp_path, EXTENDED, 260)
     assert asked == {"track": (260, 6), "album": (50, 3), "artist": (30, 1)}
 
 
+@pytest.mark.long
 def test_a_new_app_fetches_a_backlog_one_by_one(tmp_path: Path) -> None:
     asked = fetch_backlog(tmp_path, DEVELOPMENT, 60)
     # Tracks tell of their albums all that a new app is told.

@@ -86,6 +86,7 @@ def take_in_mutations(folder: Path, mutations: int, seed: int) -> tuple[int, int
     return rows_in, counted
 
 
+@pytest.mark.long
 def test_spoiled_exports_crash_nothing_and_every_row_is_accounted_for(tmp_path: Path) -> None:
     rows_in, counted = take_in_mutations(tmp_path, MUTATIONS, SEED)
     assert rows_in > MUTATIONS and counted > MUTATIONS / 10

@@ -222,9 +222,10 @@ def test_two_processes_that_upload_at_once_mix_nothing_and_the_next_run_makes_it
             ]
             for process in both:
                 process.join(60)
-            # Whoever was second is told so: the mirror is the other's until somebody takes it over.
+            # Whoever was second is told so: the mirror is the other's, which repairs it, until somebody takes it over.
             if told := run(one):
                 assert "another machine has gone on with this lakehouse" in told
+                assert run(other) == ""
                 assert levels(reader_of(s3_server, 0.0)) == {level + 1}
                 assert verify_mirror(other.paths, other.mirror).is_equal
                 assert run(one_that_takes_over) == ""

@@ -53,6 +53,7 @@ def size_bytes(warehouse: Warehouse) -> int:
     return warehouse.paths.warehouse_file.stat().st_size
 
 
+@pytest.mark.long
 def test_thirty_rebuilds_leave_the_file_below_two_and_a_half_times_its_compact_size(tmp_path: Path) -> None:
     warehouse = warehouse_in(tmp_path, compaction_free_bytes=1_000_000)
     for number in range(30):

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("small_frames")
 
 # Slow machines must not make a property flaky, and the first example compiles what the others use.
 _ANY = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -247,7 +247,7 @@ def _heard(draw: st.DrawFn) -> Row:
     )
 
 
-@settings(_ANY, max_examples=30)
+@settings(_ANY, max_examples=20)
 @given(
     st.lists(any_export, max_size=2),
     st.lists(_heard(), min_size=1, max_size=6, unique_by=lambda row: (row["played_at"], row["track_uri"])),
