@@ -102,7 +102,7 @@ def test_the_ledger_of_the_demo_balances(demo_home: Path, demo_packages: DemoPac
     assert raw_rows == table(settings, "clean.plays")["copies"].sum() + superseded
 
 
-@pytest.mark.parametrize("generation", ["G1", "G2", "G3"])
+@pytest.mark.parametrize("generation", [*(pytest.param(name, marks=pytest.mark.long) for name in ("G1", "G2")), "G3"])
 def test_an_extended_export_gives_the_plays_that_really_happened(
     generation: str, plays: list[TruePlay], tmp_path: Path, settings: Settings, import_into: Import
 ) -> None:

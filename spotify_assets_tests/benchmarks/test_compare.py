@@ -15,6 +15,8 @@ from benchmarks import cold
 from benchmarks.compare import differences, stored_rows
 from benchmarks.generate import write_export
 
+pytestmark = pytest.mark.long
+
 ROWS = 2_000
 
 

@@ -221,6 +221,7 @@ def taken_in(settings: Settings, folder: Path) -> None:
     assert replayed.outcome.is_success, replayed.failure
 
 
+@pytest.mark.long
 def test_a_home_of_two_comes_back_from_its_export_play_for_play_and_day_for_day(tmp_path: Path) -> None:
     home, other = settings_of(tmp_path / "home", listener="ann"), settings_of(tmp_path / "other", listener="ann")
     home.home.mkdir()

@@ -16,7 +16,7 @@ from spotify_assets_tests.transforms.long_histories import LISTENERS, ZONES, hea
 pytestmark = pytest.mark.usefixtures("small_frames")
 
 _ANY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
