@@ -32,7 +32,7 @@ from spotify_assets_tests.lakehouse import processes
 
 SEED = 20_261_121
 DAYS = 6
-KILLS, SOAKED_KILLS = 10, 190
+KILLS, SOAKED_KILLS = 8, 190
 KILLS_OF_THE_COMMAND, SOAKED_KILLS_OF_THE_COMMAND = 1, 10
 KILLS_IN_A_ROW = 4
 SETTINGS = {"timezone": "UTC", "listener": "demo"}

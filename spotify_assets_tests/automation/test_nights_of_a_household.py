@@ -17,13 +17,15 @@ from spotify_assets.settings import Settings
 from spotify_assets_tests.automation.ticks import tick
 from spotify_assets_tests.living_home import Heard, LivingHome, write_export
 
+pytestmark = pytest.mark.long
+
 AUCKLAND, LOS_ANGELES = "Pacific/Auckland", "America/Los_Angeles"
 
 
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((AUCKLAND, LOS_ANGELES), id="other is behind", marks=pytest.mark.long),
+        pytest.param((AUCKLAND, LOS_ANGELES), id="other is behind"),
         pytest.param((LOS_ANGELES, AUCKLAND), id="other is ahead"),
     ],
 )

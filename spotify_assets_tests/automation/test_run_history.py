@@ -21,6 +21,8 @@ from spotify_assets.settings import Settings
 from spotify_assets_tests.automation.ticks import days_ago, play, write_zip
 from spotify_assets_tests.conftest import settings_of
 
+pytestmark = pytest.mark.long
+
 ASSET_PAGE = """
 query { assetNodes {
   assetKey { path }

@@ -15,7 +15,7 @@ from spotify_assets.lakehouse import connect, run_session
 from spotify_assets_tests.lakehouse import processes
 from spotify_assets_tests.lakehouse.example import RawReadings, Readings, days_between, warehouse_in
 
-KILLS = 10
+KILLS = 12
 
 
 def test_kills_at_random_moments_lose_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
