@@ -39,10 +39,10 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not soak and not spark and not long" -q
+	$(BIN)/python -m pytest -n 5 --dist loadscope --no-loadscope-reorder -m "not soak and not spark and not long" -q
 
 long: $(SETUP) ## Check what takes some minutes more: storms, kills and whole homes of which `make test` has shorter ones.
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m long -q
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder -m long -q
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported.
 	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import zlib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -89,9 +88,8 @@ def _stored_figures() -> list[dict[str, str]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Test processes begin with equal shares of this list: modules of whole homes, neighbours by name, kept one of them
-    # busy when all others had ended.
-    items.sort(key=lambda item: zlib.crc32(item.path.name.encode()))
+    # A test process takes one module after the other: those of whole homes, which take longest, must not be the last.
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
     if find_browser():
         return
     for item in items:
