@@ -13,6 +13,8 @@ OLDEST_TESTS := $(addprefix spotify_assets_tests/,lakehouse/test_transactions.py
 	test_fresh_home.py::test_an_export_can_be_imported_with_a_path_in_the_launchpad_s_config \
 	test_my_views.py::test_the_star_keeps_every_play_whatever_the_names_are_and_however_little_the_catalogue_knows \
 	test_my_views.py::test_all_views_are_there_as_soon_as_any_table_of_theirs_is)
+# A module belongs to one process, in the order of the tests' own list: it would make its homes in each.
+SPREAD := -n 5 --dist loadscope --no-loadscope-reorder
 HOME_OF_DEMO := $(or $(SPOTIFY_ASSETS_HOME),$(CURDIR)/.demo)
 
 .DEFAULT_GOAL := help
@@ -39,10 +41,10 @@ test: $(SETUP) ## Check style, import contract, docs and behaviour.
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n 5 --dist loadscope --no-loadscope-reorder -m "not soak and not spark and not long" -q
+	$(BIN)/python -m pytest $(SPREAD) -m "not soak and not spark and not long" -q
 
-long: $(SETUP) ## Check what takes some minutes more: storms, kills and whole homes of which `make test` has shorter ones.
-	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder -m long -q
+long: $(SETUP) ## Check what takes some minutes more: storms, kills, nights, whole homes.
+	$(BIN)/python -m pytest $(SPREAD) -m long -q
 
 oldest: $(SETUP) ## Check the lakehouse with the oldest DuckDB that is supported.
 	@test -d .venv/oldest || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --target .venv/oldest 'duckdb==1.5.6'

@@ -259,6 +259,11 @@ def test_the_job_that_needs_no_config_runs_from_the_ui_and_its_page_says_so(page
     expect(page.get_by_text("days were stale and are built").first).to_be_visible()
 
 
+@pytest.mark.long
+def test_the_top_lists_are_asked_for_beside_the_ui(address: str) -> None:
+    _run(address, "top_lists")
+
+
 def test_the_listener_goes_on_listening_and_is_polled_beside_the_ui(demo: Demo, address: str) -> None:
     before = scan_table(demo.home, "raw.polls").collect()
     _run(address, "poll")

@@ -415,7 +415,7 @@ def purge_in_a_process(home: Path, working) -> None:
     purge_listener(Settings(home=home, listener="me"), NAME)
 
 
-KILLS = 2
+KILLS = 3
 
 
 @pytest.mark.long

@@ -303,7 +303,7 @@ def imports_beside_readers(course: Course, home: Path, runs: int) -> tuple[int, 
 
 @pytest.mark.long
 def test_readers_and_runs_never_fail_beside_one_another(course: Course, tmp_path: Path) -> None:
-    reopened, failed = imports_beside_readers(course, tmp_path / "home", 2)
+    reopened, failed = imports_beside_readers(course, tmp_path / "home", 4)
     assert failed == 0 and reopened > 0
 
 

@@ -294,7 +294,6 @@ def _fetched(
 
     The next ones are fetched while a lot is taken in: a bucket answers a request in some hundredths of a second.
     """
-
     lot: list[MirrorFile] = []
     paths: list[Path] = []
     with closing(

@@ -23,11 +23,7 @@ AUCKLAND, LOS_ANGELES = "Pacific/Auckland", "America/Los_Angeles"
 
 
 @pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param((AUCKLAND, LOS_ANGELES), id="other is behind"),
-        pytest.param((LOS_ANGELES, AUCKLAND), id="other is ahead"),
-    ],
+    scope="module", params=[(AUCKLAND, LOS_ANGELES), (LOS_ANGELES, AUCKLAND)], ids=["other is behind", "other is ahead"]
 )
 def after_a_night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LivingHome:
     """Ann, whose zone is that of the settings, and Bob on the other side, both with a play of 30 May 2021.
