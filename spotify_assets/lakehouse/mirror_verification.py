@@ -473,7 +473,7 @@ class _Look:
             for file in files:
                 yield file.key, FoundFile(stored.get(file.key))
             return
-        for file, content in several_ahead(self._source.content, files, threads=_THREADS, at_most=_THREADS):
+        for file, content in several_ahead(self._source.content, files, threads=_THREADS, at_most=_THREADS + 1):
             progress.report("Comparing", self._done, self._total)
             self._done += 1
             sha256 = hashlib.sha256(content).hexdigest() if content is not None else None
